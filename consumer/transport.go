@@ -1,0 +1,69 @@
+package consumer
+
+import (
+	"context"
+	"time"
+)
+
+// Transport is where orders and labels come from and decisions go: Kafka, or the files of a replay.
+//
+// Poll returns the next records, at least one, in the order of each partition; io.EOF ends a bounded source. Publish returns when every message
+// is durable, or with an error, after which any of them may have been written; doing it again is harmless. Commit tells that everything up to and
+// including the batch is done. One goroutine uses a Transport.
+type Transport interface {
+	Poll(ctx context.Context) (*Batch, error)
+	Publish(ctx context.Context, messages []Message) error
+	Commit(ctx context.Context, batch *Batch) error
+}
+
+// Batch is one poll's records.
+type Batch struct {
+	Records []Record
+}
+
+// Stream says what a record is, by the topic that it came from.
+type Stream uint8
+
+// The streams that a worker reads.
+const (
+	Orders Stream = iota
+	Labels
+)
+
+// Record is one record as it came. Key and Value are nil for null.
+type Record struct {
+	Stream    Stream
+	Topic     string
+	Partition int32
+	Offset    int64
+	Time      time.Time // of the record, not of the order
+	Key       []byte
+	Value     []byte
+	Headers   []Header
+}
+
+// Header is one Kafka record header.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Output says which of the configured topics a message is for.
+type Output uint8
+
+// The outputs of a worker.
+const (
+	Decisions Output = iota
+	Replies
+	DeadLetters
+)
+
+// Message is one record to be written.
+type Message struct {
+	To        Output
+	Topic     string // of a reply, as asked for; "" is the configured topic of To
+	Partition int32  // of a reply, as asked for; -1 lets the key decide
+	Key       []byte
+	Value     []byte
+	Headers   []Header
+}

@@ -1,0 +1,98 @@
+package schemas
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// OrderID names an order: 1 to 128 bytes of [A-Za-z0-9._:-].
+type OrderID string
+
+// MaxOrderID is the longest OrderID, in bytes.
+const MaxOrderID = 128
+
+// Valid says whether the id has the allowed length and bytes.
+func (id OrderID) Valid() bool {
+	if len(id) == 0 || len(id) > MaxOrderID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Order is one order as it came. It is not changed after NewOrder.
+type Order struct {
+	ID     OrderID
+	At     time.Time // event time, UTC, whole microseconds
+	Fields Record
+	Raw    []byte // the bytes that Fields were decoded from
+}
+
+// Binding says where in a user's own schema the id and the event time of an order lie. The feature set gives it (event: {id, time}).
+type Binding struct{ ID, Time Path }
+
+// NewOrder finds id and event time in fields. The error is a *Malformed with code id_format, time_missing or timestamp_range.
+func NewOrder(fields Record, at Binding, raw []byte) (Order, error) {
+	key, ok := fields.At(at.ID).Key()
+	id := OrderID(key)
+	if !ok || !id.Valid() {
+		return Order{}, &Malformed{Code: "id_format", Detail: "the order's id must be a string or an integer, 1 to 128 of A-Z a-z 0-9 . _ : -", Faults: []Fault{{Pointer: at.ID.Pointer(), Detail: "is not an order id"}}}
+	}
+	t, err := ParseTime(fields.At(at.Time))
+	if err != nil {
+		code := "timestamp_range"
+		if fields.At(at.Time).Missing() {
+			code = "time_missing"
+		}
+		return Order{}, &Malformed{Code: code, Detail: "the order's event time: " + err.Error(), Faults: []Fault{{Pointer: at.Time.Pointer(), Detail: err.Error()}}}
+	}
+	return Order{ID: id, At: t, Fields: fields, Raw: raw}, nil
+}
+
+// Event times lie after 1970 and before 2200: outside are zero values, nanoseconds taken for milliseconds, and the like.
+const (
+	minMicros = 0
+	maxMicros = 7258118400 * 1e6 // 2200-01-01
+)
+
+// ParseTime reads an event time: an RFC 3339 string, a Time, or a number of milliseconds since 1970. It is cut to the microsecond, UTC.
+func ParseTime(v Value) (time.Time, error) {
+	var us int64
+	switch v.Kind() {
+	case String:
+		t, err := time.Parse(time.RFC3339Nano, v.Str())
+		if err != nil {
+			return time.Time{}, fmt.Errorf("is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
+		}
+		// UnixMicro is defined for every year that RFC 3339 can write.
+		us = t.UnixMicro()
+	case Time:
+		us = v.Micros()
+	case Int:
+		if ms := v.Int(); ms > maxMicros/1000 || ms < minMicros {
+			return time.Time{}, errTimeRange
+		}
+		us = v.Int() * 1000
+	case Float:
+		ms := v.Number()
+		if !(ms < maxMicros/1000 && ms > minMicros) {
+			return time.Time{}, errTimeRange
+		}
+		us = int64(math.Floor(ms * 1000))
+	default:
+		return time.Time{}, fmt.Errorf("is %s, not a time", v.Kind())
+	}
+	if us <= minMicros || us >= maxMicros {
+		return time.Time{}, errTimeRange
+	}
+	return time.UnixMicro(us).UTC(), nil
+}
+
+var errTimeRange = fmt.Errorf("is not between 1970 and 2200 (numbers are milliseconds since 1970)")
