@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"time"
+
+	"verdict/schemas"
 )
 
 // Transport is where orders and labels come from and decisions go: Kafka, or the files of a replay.
@@ -40,6 +42,9 @@ type Record struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
+
+	// Fields may hold the decoded value already, when a source decodes ahead on other goroutines; nil lets the worker decode.
+	Fields schemas.Record
 }
 
 // Header is one Kafka record header.
@@ -66,4 +71,5 @@ type Message struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
+	Repeat    bool // a decision that was given before, for a later copy of its order
 }
