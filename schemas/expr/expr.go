@@ -1,0 +1,192 @@
+// Package expr is the expression language of feature sets and policies: CEL over an order's fields, the features and, in rules, the score.
+//
+// It differs from plain CEL in this, so that arithmetic on orders reads as one would write it:
+//
+//   - Every number is a double: integer fields and literals too, and what size() and the like return. So amount / 2 divides. An integer id compares
+//     as a number with numbers (customer_id == 42); as text it is string(customer_id), exact also beyond 2^53, and `in list('name')` compares texts.
+//   - A value may be missing: a field that is absent or null, a step of its path that is, a feature without a value. Anything computed or compared
+//     with something missing is missing, and so are x / 0, log(0) and below, sqrt of less than 0, what is too large for a double, and an operation
+//     on a kind of value that it does not know. Inside it is a CEL error, so && || and ?: cut short as CEL's do: false && m is false, true || m is true.
+//     missing(x) tells; has(a.b) is !missing(a.b).
+//   - Names are those of features, then of fields: a feature hides the field of its name. Every name and function is checked when compiled.
+//   - A time is a Time field, an RFC 3339 string or milliseconds since 1970; hour(t), weekday(t) (Monday is 0) and timestamp(t) take each. All is UTC.
+//   - Also: abs, log (natural), log1p, sqrt, min and max of two or more, distance_km(lat1, lon1, lat2, lon2).
+//
+// What a program costs is bounded: its text (MaxText), its depth, how deep all(), exists(), map() and filter() nest, and, where there is such a loop,
+// the steps of one evaluation (beyond maxCost the result is missing).
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+
+	"verdict/schemas"
+)
+
+// MaxText is the longest expression, in bytes.
+const MaxText = 64 << 10
+
+// What one expression may be.
+const (
+	maxDepth = 250    // levels of the syntax tree; CEL's own parser stops there too
+	maxLoops = 2      // loops inside one another
+	maxCost  = 50_000 // CEL's cost units of one evaluation with loops: under 10 ms
+)
+
+// List is a named list of a policy: Has says whether a value with that Key is on it. It is called concurrently.
+type List interface{ Has(key string) bool }
+
+// Scope is what an expression may name.
+type Scope struct {
+	Fields   *schemas.Schema // the order's; nil: any field
+	Features []string        // in the order of Input.Features
+	Score    bool            // whether there is a score: in rules
+	Lists    map[string]List // by name; nil: no list() here
+}
+
+// Input is what a program is run on.
+type Input struct {
+	Fields   schemas.Record
+	Features []float64 // in the order of Scope.Features, NaN where missing; may be longer
+	Score    float64   // NaN when there is none
+}
+
+// Program is a compiled expression. It is safe for concurrent use.
+type Program struct {
+	cel    cel.Program
+	text   string
+	paths  []schemas.Path
+	uses   []string
+	states sync.Pool // of *state, so that running allocates no activation
+}
+
+// Fault is one thing wrong with an expression. Line and Column count from 1.
+type Fault struct {
+	Line, Column int
+	Text         string
+}
+
+// Error returns the text with its column, and its line when that is not the first.
+func (f *Fault) Error() string {
+	if f.Line > 1 {
+		return fmt.Sprintf("line %d, column %d: %s", f.Line, f.Column, f.Text)
+	}
+	return fmt.Sprintf("column %d: %s", f.Column, f.Text)
+}
+
+// Compile checks text and prepares it. Its error joins one *Fault for each thing wrong.
+func Compile(text string, s Scope) (*Program, error) {
+	if len(text) > MaxText {
+		return nil, &Fault{Line: 1, Column: 1, Text: fmt.Sprintf("the expression has %d bytes, more than %d", len(text), MaxText)}
+	}
+	env, err := language()
+	if err != nil {
+		return nil, fmt.Errorf("setting up the expression language: %w", err)
+	}
+	parsed, issues := env.Parse(text)
+	if issues.Err() != nil {
+		return nil, faultsOf(issues)
+	}
+	// Whoever spells it differently means the same: this is what is hashed.
+	canonical, err := cel.AstToString(parsed)
+	if err != nil {
+		canonical = text
+	}
+
+	names := newResolver(parsed.NativeRep(), s)
+	if err := names.resolve(); err != nil {
+		return nil, err
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, faultsOf(issues)
+	}
+	switch out := checked.OutputType(); out.Kind() {
+	case types.DoubleKind, types.BoolKind, types.DynKind:
+	default:
+		return nil, &Fault{Line: 1, Column: 1, Text: "gives " + kindName(out) + ", not a number or a boolean"}
+	}
+
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.CustomDecoratorV2(names.decorate)}
+	if names.loops {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	program, err := env.Program(checked, options...)
+	if err != nil {
+		return nil, &Fault{Line: 1, Column: 1, Text: err.Error()}
+	}
+	p := &Program{cel: program, text: canonical, paths: names.fieldPaths(), uses: names.uses()}
+	p.states.New = func() any { return new(state) }
+	return p, nil
+}
+
+// Number runs the program: a boolean gives 1 or 0, NaN is missing.
+func (p *Program) Number(in *Input) float64 {
+	st := p.states.Get().(*state)
+	st.in = in
+	out, _, err := p.cel.Eval(st)
+	st.in = nil
+	clear(st.lists)
+	p.states.Put(st)
+	if err != nil {
+		return math.NaN()
+	}
+	switch v := out.(type) {
+	case types.Double:
+		return finite(float64(v))
+	case types.Bool:
+		if v {
+			return 1
+		}
+		return 0
+	default:
+		return math.NaN()
+	}
+}
+
+// True runs the program and says whether it is true, or a number other than 0. Missing is false.
+func (p *Program) True(in *Input) bool {
+	n := p.Number(in)
+	return n == n && n != 0
+}
+
+// FieldPaths returns which fields of the order the program reads, in the order in which it names them.
+func (p *Program) FieldPaths() []schemas.Path { return p.paths }
+
+// Uses returns which features the program reads, in the order in which it names them.
+func (p *Program) Uses() []string { return p.uses }
+
+// Text returns the expression in one spelling: the same for every way to space and quote it.
+func (p *Program) Text() string { return p.text }
+
+// finite returns f, or NaN where f is infinite.
+func finite(f float64) float64 {
+	if math.IsInf(f, 0) {
+		return math.NaN()
+	}
+	return f
+}
+
+// Faults returns the single faults that an error of Compile joins.
+func Faults(err error) []*Fault {
+	var faults []*Fault
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range many.Unwrap() {
+			faults = append(faults, Faults(one)...)
+		}
+		return faults
+	}
+	var f *Fault
+	if errors.As(err, &f) {
+		return []*Fault{f}
+	}
+	if err != nil {
+		return []*Fault{{Line: 1, Column: 1, Text: err.Error()}}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package expr
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"verdict/schemas"
+)
+
+// state is one evaluation's input as CEL carries it through.
+type state struct {
+	in    *Input
+	lists []ref.Val // :: slot → the list or object there as CEL takes it, made once an evaluation
+}
+
+// stateName is what the state answers to when a loop's variables stand before it.
+const stateName = "@state"
+
+// ResolveName returns the state itself. No other name is ever asked: the resolver has left none.
+func (s *state) ResolveName(name string) (any, bool) { return s, name == stateName }
+
+// Parent returns nil: there is nothing around it.
+func (s *state) Parent() interpreter.Activation { return nil }
+
+func stateOf(frame *interpreter.ExecutionFrame) *state {
+	if s, ok := frame.Scope().(*state); ok {
+		return s
+	}
+	v, _ := frame.ResolveName(stateName)
+	return v.(*state)
+}
+
+// decorate puts nodes that read the input, and that check arithmetic, in the place of the calls which the resolver left for them.
+func (r *resolver) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	call, ok := i.(interpreter.InterpretableCall)
+	if !ok {
+		return i, nil
+	}
+	switch call.Function() {
+	case callField, callNumber, callBool, callString, callKey:
+		slot, err := constant(call, 0)
+		if err != nil {
+			return nil, err
+		}
+		path := r.fields[slot]
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return stateOf(f).field(call.Function(), path, slot) }), nil
+	case callFeature:
+		place, err := constant(call, 0)
+		if err != nil {
+			return nil, err
+		}
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return numeral(stateOf(f).in.Features[place]) }), nil
+	case callScore:
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return numeral(stateOf(f).in.Score) }), nil
+	case callInList:
+		number, err := constant(call, 1)
+		if err != nil {
+			return nil, err
+		}
+		list, x := r.lists[number], call.Args()[0]
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return inList(x.Exec(f), list) }), nil
+	case operators.Add, operators.Subtract, operators.Multiply, operators.Divide:
+		return arithmetic(call), nil
+	case operators.Negate, overloads.TypeConvertDouble:
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return checked(i.Exec(f)) }), nil
+	default:
+		return i, nil
+	}
+}
+
+// constant returns a call's argument that the resolver wrote: a slot or a place.
+func constant(call interpreter.InterpretableCall, arg int) (int, error) {
+	c, ok := call.Args()[arg].(interpreter.InterpretableConst)
+	if !ok {
+		return 0, fmt.Errorf("the place of %s is no constant", call.Function()) // unreachable: the resolver writes a literal
+	}
+	return int(c.Value().(types.Double)), nil
+}
+
+// evalNode is a node of the evaluation that is a Go function.
+type evalNode struct {
+	id   int64
+	exec func(*interpreter.ExecutionFrame) ref.Val
+}
+
+func node(call interpreter.InterpretableCall, exec func(*interpreter.ExecutionFrame) ref.Val) *evalNode {
+	return &evalNode{id: call.ID(), exec: exec}
+}
+
+// ID returns the id of the syntax tree's node.
+func (n *evalNode) ID() int64 { return n.id }
+
+// Exec evaluates the node.
+func (n *evalNode) Exec(f *interpreter.ExecutionFrame) ref.Val { return n.exec(f) }
+
+// Eval evaluates the node.
+func (n *evalNode) Eval(a interpreter.Activation) ref.Val {
+	return interpreter.EvalActivation(a, n.exec)
+}
+
+// arithmetic returns a node for + - * / of which the result is missing when it is no finite number. Two doubles go past CEL's dispatch.
+func arithmetic(call interpreter.InterpretableCall) *evalNode {
+	a, b := call.Args()[0], call.Args()[1]
+	var op func(x, y float64) float64
+	switch call.OverloadID() {
+	case overloads.AddDouble:
+		op = func(x, y float64) float64 { return x + y }
+	case overloads.SubtractDouble:
+		op = func(x, y float64) float64 { return x - y }
+	case overloads.MultiplyDouble:
+		op = func(x, y float64) float64 { return x * y }
+	case overloads.DivideDouble:
+		op = func(x, y float64) float64 { return x / y }
+	default: // not known before it is run, or no numbers
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return checked(call.Exec(f)) })
+	}
+	compute := number2(op)
+	return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return compute(a.Exec(f), b.Exec(f)) })
+}
+
+// checked makes what is no finite number missing.
+func checked(v ref.Val) ref.Val {
+	if d, ok := v.(types.Double); ok {
+		return numeral(float64(d))
+	}
+	return v
+}
+
+func inList(v ref.Val, list List) ref.Val {
+	switch v := v.(type) {
+	case types.String:
+		return types.Bool(list.Has(string(v)))
+	case types.Double:
+		if f := float64(v); f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
+			return types.Bool(list.Has(strconv.FormatInt(int64(f), 10)))
+		}
+	}
+	return errMissing
+}
+
+// field returns the order's field as CEL takes it. One of another kind than its schema promised is missing.
+func (s *state) field(as string, path schemas.Path, slot int) ref.Val {
+	v := s.in.Fields.At(path)
+	switch as {
+	case callNumber:
+		return numeral(v.Number())
+	case callBool:
+		if v.Kind() != schemas.Bool {
+			return errMissing
+		}
+		return types.Bool(v.Bool())
+	case callString:
+		if v.Kind() != schemas.String && v.Kind() != schemas.Int { // an id in a string field may have come as an integer
+			return errMissing
+		}
+		return textOf(v)
+	case callKey:
+		return textOf(v)
+	}
+	if v.Kind() != schemas.List && v.Kind() != schemas.Object {
+		return toCEL(v)
+	}
+	for len(s.lists) <= slot {
+		s.lists = append(s.lists, nil)
+	}
+	if s.lists[slot] == nil {
+		s.lists[slot] = toCEL(v)
+	}
+	return s.lists[slot]
+}
+
+// toCEL returns v as CEL's value.
+func toCEL(v schemas.Value) ref.Val {
+	switch v.Kind() {
+	case schemas.Bool:
+		return types.Bool(v.Bool())
+	case schemas.Int, schemas.Float:
+		return numeral(v.Number())
+	case schemas.String:
+		return types.String(v.Str())
+	case schemas.Time:
+		return types.Timestamp{Time: time.UnixMicro(v.Micros()).UTC()}
+	case schemas.List:
+		list := make([]ref.Val, len(v.List()))
+		for i, one := range v.List() {
+			list[i] = toCEL(one)
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, list)
+	case schemas.Object:
+		fields := make(map[ref.Val]ref.Val, len(v.Object()))
+		for _, f := range v.Object() {
+			if !f.Value.Missing() { // so that has() and a read of it see none
+				fields[types.String(f.Name)] = toCEL(f.Value)
+			}
+		}
+		return types.NewRefValMap(types.DefaultTypeAdapter, fields)
+	default:
+		return errMissing
+	}
+}
+
+// textOf returns v as text: a string as it is, an integer exactly.
+func textOf(v schemas.Value) ref.Val {
+	switch v.Kind() {
+	case schemas.String:
+		return types.String(v.Str())
+	case schemas.Int:
+		return types.String(strconv.FormatInt(v.Int(), 10))
+	case schemas.Float:
+		return types.String(strconv.FormatFloat(v.Number(), 'f', -1, 64))
+	case schemas.Bool:
+		return types.String(strconv.FormatBool(v.Bool()))
+	case schemas.Time:
+		return types.String(time.UnixMicro(v.Micros()).UTC().Format(time.RFC3339Nano))
+	default:
+		return errMissing
+	}
+}
