@@ -1,0 +1,104 @@
+package schemas
+
+import (
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// powers of ten that a double holds exactly.
+var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// decimalFloat returns the double nearest to an Avro decimal: two's complement, big-endian. False when there is none.
+func decimalFloat(unscaled []byte, scale int) (float64, bool) {
+	if len(unscaled) == 0 {
+		return 0, true
+	}
+	if len(unscaled) <= 8 && scale < len(tens) {
+		i := int64(int8(unscaled[0]))
+		for _, b := range unscaled[1:] {
+			i = i<<8 | int64(b)
+		}
+		// Both are exact in a double, so the division rounds once.
+		if i > -1<<53 && i < 1<<53 {
+			return float64(i) / tens[scale], true
+		}
+	}
+	return decimalSlow(bigInt(unscaled), scale)
+}
+
+func decimalSlow(unscaled *big.Int, scale int) (float64, bool) {
+	f, err := strconv.ParseFloat(unscaled.String()+"e-"+strconv.Itoa(scale), 64)
+	return f, err == nil
+}
+
+func bigInt(unscaled []byte) *big.Int {
+	i := new(big.Int).SetBytes(unscaled)
+	if unscaled[0] >= 0x80 {
+		i.Sub(i, new(big.Int).Lsh(big.NewInt(1), uint(8*len(unscaled))))
+	}
+	return i
+}
+
+// decimalDigits says whether an unscaled decimal has at most precision digits.
+func decimalDigits(unscaled []byte, precision int) bool {
+	if len(unscaled) == 0 || precision >= 3*len(unscaled) { // a byte is fewer than 2.41 digits
+		return true
+	}
+	digits := bigInt(unscaled).String()
+	return len(strings.TrimPrefix(digits, "-")) <= precision
+}
+
+// decimalFits says whether a decimal number, as JSON writes it, has at most scale digits after the point and precision−scale before it.
+// Zeros at either end do not count, so 75.8100 fits a scale of 2. It is false for what is not a number.
+func decimalFits(literal string, precision, scale int) bool {
+	rest := strings.TrimPrefix(literal, "-")
+	exponent := 0
+	if at := strings.IndexAny(rest, "eE"); at >= 0 {
+		e, err := strconv.Atoi(rest[at+1:])
+		if err != nil || e > 10000 || e < -10000 {
+			return false
+		}
+		exponent, rest = e, rest[:at]
+	}
+	whole, fraction, _ := strings.Cut(rest, ".")
+	digits := strings.TrimRight(whole+fraction, "0")
+	point := len(whole) + exponent // where the point lies in digits
+	leading := len(digits) - len(strings.TrimLeft(digits, "0"))
+	if digits == "" || leading == len(digits) {
+		return true
+	}
+	return len(digits)-point <= scale && point-leading <= precision-scale
+}
+
+// isDecimal says whether a string is a decimal number as JSON writes one.
+func isDecimal(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	digits := func() bool {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		s = s[n:]
+		return n > 0
+	}
+	if strings.HasPrefix(s, "0") && len(s) > 1 && s[1] >= '0' && s[1] <= '9' {
+		return false
+	}
+	if !digits() {
+		return false
+	}
+	if strings.HasPrefix(s, ".") {
+		if s = s[1:]; !digits() {
+			return false
+		}
+	}
+	if s != "" && (s[0] == 'e' || s[0] == 'E') {
+		s = s[1:]
+		if s != "" && (s[0] == '+' || s[0] == '-') {
+			s = s[1:]
+		}
+		return digits() && s == ""
+	}
+	return s == ""
+}
