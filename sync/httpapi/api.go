@@ -1,0 +1,113 @@
+// Package httpapi is the synchronous JSON API: it sends an order to Kafka, waits for the correlated decision, and says so in HTTP.
+//
+// It is thin and knows neither Kafka nor the store: all that it does to the outside it does through the functions of Config. One POST goes through
+// decide.go from top to bottom. Handlers are plain net/http on the standard mux. Huma writes the OpenAPI document from the same table of routes
+// (openapi.go) but handles no request: its own path would decode and check a body with its rules instead of the order schema's, and its error shape
+// quotes the offending value, which here may be card data.
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"verdict/schemas"
+	"verdict/sync/await"
+)
+
+// Config is what the API is made of. Decode, Submit, Lookup, Learn and Desk must be set; the rest has defaults.
+type Config struct {
+	// Decode reads an order and the digest of its content. A *schemas.Malformed is the caller's fault; any other error is an outage.
+	Decode func(raw []byte) (order schemas.Order, content uint64, err error)
+	// Submit sends the order to the scorer and returns when Kafka has acknowledged it. It must return when ctx ends. On an error the API answers 503,
+	// which promises that nothing was left behind.
+	Submit func(ctx context.Context, r Request) error
+	// Lookup returns the kept decision as schemas.AppendDecision wrote it, false when there is none.
+	Lookup func(ctx context.Context, id schemas.OrderID) (record []byte, ok bool, err error)
+	// Learn publishes labels, raw[i] being what labels[i] was read from, and returns when Kafka has acknowledged all of them.
+	Learn func(ctx context.Context, labels []schemas.Label, raw [][]byte) error
+	// Desk is where orders wait; whoever reads the replies calls its Resolve.
+	Desk *await.Desk
+
+	Ready func() error // why the process cannot serve now: its text is shown to whoever asks; nil function: always ready
+	Live  func() error // why the process must be restarted; nil function: always live
+
+	Wait          time.Duration // for a decision when the caller does not say; 0 is 500 ms, the longest that a checkout page should stand still
+	MaxWait       time.Duration // the most that a caller may ask for; 0 is 10 s, below the usual 30 s and more of proxies
+	AckTimeout    time.Duration // for Kafka's acknowledgement of an order or of labels; 0 is 1 s: a healthy cluster needs milliseconds
+	LookupTimeout time.Duration // for a kept decision; 0 is 50 ms: without it the scorer still gives repeats their first decision
+	BodyTimeout   time.Duration // for a request's body; 0 is 5 s, 64 KiB at the speed of a bad telephone line
+	MaxBytes      int64         // of a body; 0 is 64 KiB, some thirty times a card order
+
+	OrderSchema json.RawMessage       // JSON Schema of an order, for the OpenAPI document; empty: any object
+	Metrics     http.Handler          // served at /metrics; nil: not served
+	Registerer  prometheus.Registerer // gets the API's own metrics; nil: they are kept nowhere
+	Log         *slog.Logger          // tells when a dependency fails and when it works again; nil: slog.Default()
+}
+
+// Request is one order on its way to the scorer.
+type Request struct {
+	Order       schemas.Order
+	Raw         []byte    // the body as it came
+	Correlation []byte    // goes out as kafka_correlationId and must come back untouched; not to be changed
+	Deadline    time.Time // of the caller: later nobody waits for the reply
+	Traceparent string    // the caller's W3C trace context; "" when there is none, or none that is well formed
+}
+
+type api struct {
+	Config
+	metrics  *metrics
+	submits  dependency
+	lookups  dependency
+	learning dependency
+}
+
+// New returns the API. It panics when Config lacks what has no default, or when OrderSchema is not a JSON object: both are mistakes of the program.
+func New(cfg Config) http.Handler {
+	if cfg.Decode == nil || cfg.Submit == nil || cfg.Lookup == nil || cfg.Learn == nil || cfg.Desk == nil {
+		panic("httpapi: Config needs Decode, Submit, Lookup, Learn and Desk")
+	}
+	cfg = cfg.withDefaults()
+	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk)}
+	a.submits = dependency{name: "submit", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("submit")}
+	a.lookups = dependency{name: "lookup", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("lookup")}
+	a.learning = dependency{name: "learn", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("learn")}
+
+	mux := a.mux(a.routes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		harden(w.Header())
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (cfg Config) withDefaults() Config {
+	defaultTo(&cfg.Wait, 500*time.Millisecond)
+	defaultTo(&cfg.MaxWait, 10*time.Second)
+	defaultTo(&cfg.AckTimeout, time.Second)
+	defaultTo(&cfg.LookupTimeout, 50*time.Millisecond)
+	defaultTo(&cfg.BodyTimeout, 5*time.Second)
+	defaultTo(&cfg.MaxBytes, 64<<10)
+	cfg.MaxWait = max(cfg.MaxWait, cfg.Wait)
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return cfg
+}
+
+func defaultTo[T ~int64](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// harden sets what every answer carries: never to be kept by a cache, taken for another type, or shown as a page. There is no CORS header: browsers
+// of other sites have no business here.
+func harden(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+}

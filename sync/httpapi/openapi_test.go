@@ -1,0 +1,130 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"verdict/schemas"
+	"verdict/sync/httpapi"
+)
+
+const orderSchema = `{"type":"object","required":["order_id","amount"],"properties":{"order_id":{"$ref":"#/$defs/id"},"amount":{"type":"number","exclusiveMinimum":0}},
+	"$defs":{"id":{"type":"string","maxLength":128}}}`
+
+// document returns the OpenAPI document of an API with every route.
+func document(t *testing.T) (http.Handler, []byte) {
+	t.Helper()
+	w := newWorld()
+	w.cfg.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	w.cfg.OrderSchema = json.RawMessage(orderSchema)
+	api := httpapi.New(w.cfg)
+	answer := call(api, http.MethodGet, "/openapi.json", "")
+	wantStatus(t, answer, 200)
+	return api, answer.Body.Bytes()
+}
+
+func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
+	api, text := document(t)
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]any
+	}
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.1.0" {
+		t.Errorf("OpenAPI %s", doc.OpenAPI)
+	}
+	var listed []string
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			listed = append(listed, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(listed)
+	want := []string{
+		"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}", "POST /v1/decisions", "POST /v1/labels",
+	}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+	// What the document lists is routed and nothing else is: any other method is refused, and so is any other path that one might guess.
+	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
+	guesses := []string{"/", "/docs", "/schemas", "/schemas/Order.json", "/openapi", "/openapi.yaml", "/openapi-3.0.json", "/v1", "/v1/preview", "/v1/decisions/o1/x", "/debug/pprof/", "/healthz"}
+	for _, path := range slices.Concat(slices.Collect(maps.Keys(doc.Paths)), guesses) {
+		for _, method := range methods {
+			status := call(api, method, strings.Replace(path, "{order_id}", "o1", 1), "").Code
+			refused := status == 405 || status == 404 && (doc.Paths[path] == nil)
+			if routed := slices.Contains(listed, method+" "+path); routed == refused {
+				t.Errorf("%s %s: listed %v, status %d", method, path, routed, status)
+			}
+		}
+	}
+}
+
+func TestMetricsAreNotListedWhenNotServed(t *testing.T) {
+	api := httpapi.New(newWorld().cfg)
+	wantStatus(t, call(api, http.MethodGet, "/metrics", ""), 404)
+	if doc := call(api, http.MethodGet, "/openapi.json", ""); strings.Contains(doc.Body.String(), "/metrics") {
+		t.Error("the document lists /metrics")
+	}
+}
+
+// The document's schemas fit what the API really says, and the user's own schema works inside it.
+func TestOpenAPISchemasFitTheAnswers(t *testing.T) {
+	_, text := document(t)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("openapi.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name, document string, fits bool) {
+		t.Helper()
+		s, err := compiler.Compile("openapi.json#/components/schemas/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(v); (err == nil) != fits {
+			t.Errorf("%s: %s\nfits: %v, want %v", name, document, err, fits)
+		}
+	}
+	check("Order", `{"order_id":"o1","amount":5,"more":1}`, true)
+	check("Order", `{"order_id":"o1","amount":0}`, false)
+	check("Order", `{"order_id":1,"amount":5}`, false) // by way of its own #/$defs/id
+
+	w := newWorld()
+	api := httpapi.New(w.cfg)
+	check("Decision", post(api, orderJSON("o1", 5)).Body.String(), true)
+	check("Decision", `{}`, false)
+	version := schemas.Version{Name: "card", Version: "1", Hash: "0123456789abcdef"}
+	full := schemas.Decision{
+		OrderID: "o1", Action: schemas.Reject, Score: math.NaN(), Degraded: []string{"model"},
+		Model: version, Features: version, Policy: schemas.PolicyVersion{Version: version, Rule: "very_large"},
+		Reasons: []schemas.Reason{{Feature: "amount", Value: math.NaN(), Contribution: 1}}, Challengers: []schemas.Challenger{{Name: "card", Version: "2", Score: 0.3}},
+	}
+	check("Decision", string(schemas.AppendPublic(nil, &full)), true)
+	check("Problem", post(api, `{"order_id":"o1"}`).Body.String(), true)
+	check("Problem", call(api, http.MethodGet, "/nothing", "").Body.String(), true)
+	check("Label", `{"order_id":"o1","fraud":true,"known_at":"2026-02-28T00:00:00Z","case":7}`, true)
+	check("Label", `{"order_id":"o1","fraud":"yes","known_at":"2026-02-28T00:00:00Z"}`, false)
+	check("Accepted", call(api, http.MethodPost, "/v1/labels", "[]").Body.String(), true)
+	check("Status", call(api, http.MethodGet, "/livez", "").Body.String(), true)
+	w.scorer = silent
+	check("Pending", post(api, orderJSON("o2", 5), "Prefer: respond-async").Body.String(), true)
+}

@@ -1,0 +1,57 @@
+package httpapi
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// route is one operation: what the mux serves and what the OpenAPI document says of it. One table makes both, so they cannot differ.
+type route struct {
+	huma.Operation
+	handle http.HandlerFunc
+}
+
+func (a *api) routes() []route {
+	all := []route{
+		{describeDecide(), a.decide},
+		{describeRead(), a.read},
+		{describeLabels(), a.learn},
+		{describeHealth("live", "/livez", "Is the process alive"), a.live},
+		{describeHealth("ready", "/readyz", "Can the process take orders: the reply partition is assigned and read to its end"), a.ready},
+	}
+	if a.Metrics != nil {
+		all = append(all, route{describeMetrics(), a.Metrics.ServeHTTP})
+	}
+	document := &openAPI{}
+	all = append(all, route{describeOpenAPI(), document.serve})
+	document.render(all, a.OrderSchema)
+	return all
+}
+
+// mux serves the routes, and problem+json where there is none.
+func (a *api) mux(all []route) *http.ServeMux {
+	mux := http.NewServeMux()
+	methods := map[string][]string{} // :: path → what is allowed there
+	for _, r := range all {
+		mux.HandleFunc(r.Method+" "+r.Path, a.metrics.observe(r.Path, r.handle))
+		methods[r.Path] = append(methods[r.Path], r.Method)
+		if r.Method == http.MethodGet {
+			methods[r.Path] = append(methods[r.Path], http.MethodHead)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(methods)) {
+		allow := strings.Join(methods[path], ", ")
+		mux.HandleFunc(path, a.metrics.observe(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", allow)
+			writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "here is only " + allow})
+		}))
+	}
+	mux.HandleFunc("/", a.metrics.observe("other", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, problem{Status: http.StatusNotFound, Code: "route_unknown", Detail: "there is no such resource: see /openapi.json"})
+	}))
+	return mux
+}
