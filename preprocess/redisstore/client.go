@@ -1,0 +1,62 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// DefaultTimeout is how long Redis may stay silent: it answers within a millisecond or has a problem.
+const DefaultTimeout = 50 * time.Millisecond
+
+// maxWait is the client's own limit for one pipeline. A Store sets a shorter one on the context of each pipeline, by its size; this one is for
+// calls whose context has no deadline.
+const maxWait = 2 * time.Second
+
+// DialConfig says where Redis is. The zero value is usable: one server on this machine.
+type DialConfig struct {
+	// Addrs of the servers: one, or several of a cluster. An IP address spares a name look-up each time that a connection is made.
+	Addrs              []string
+	Cluster            bool // a single address is a cluster's configuration endpoint
+	Username, Password string
+	DB                 int // not with a cluster
+	TLS                *tls.Config
+	Timeout            time.Duration                                                     // for connecting and for one small command; zero is DefaultTimeout
+	Dialer             func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the net package's
+}
+
+// Dial makes a client. It does not connect yet.
+func Dial(cfg DialConfig) redis.UniversalClient {
+	return redis.NewUniversalClient(Options(cfg))
+}
+
+// Options are the settings under which a Store is right and quick to fail; each differs from what go-redis does by default.
+func Options(cfg DialConfig) *redis.UniversalOptions {
+	if len(cfg.Addrs) == 0 {
+		cfg.Addrs = []string{"127.0.0.1:6379"}
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	return &redis.UniversalOptions{
+		Addrs: cfg.Addrs, IsClusterMode: cfg.Cluster, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dialer,
+		// The caller repeats, with back-off, and knows that it does. By default a pipeline whose reply is lost is sent again behind its back.
+		MaxRetries:         -1,
+		DialerRetries:      1,
+		DialerRetryTimeout: time.Millisecond,
+		// Without this a context that ends after 100 ms waits for the 5 s of the default timeout.
+		ContextTimeoutEnabled: true,
+		DialTimeout:           cfg.Timeout,
+		ReadTimeout:           maxWait,
+		WriteTimeout:          maxWait,
+		PoolTimeout:           cfg.Timeout,
+		// RESP2 needs no HELLO, which old proxies refuse, and has no pushes between replies. The extras cost a round trip for each new connection.
+		Protocol:                 2,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}

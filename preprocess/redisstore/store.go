@@ -1,0 +1,143 @@
+// Package redisstore keeps preprocess.Store in Redis: plain commands in explicit pipelines, one for a call, and a second when there is something to
+// put right. layout.go says what lies where.
+//
+// The one order of commands on which everything rests: each side writes before it reads. A visit writes its points, its claim on the id and then reads;
+// a label is written and then the claim read. So of an order and its label, in whatever processes, at least one sees the other and puts the mark.
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"verdict/preprocess"
+	"verdict/schemas"
+)
+
+// Defaults of Config.
+const (
+	DefaultPrefix = "verdict:"
+	DefaultKeep   = 60 * 24 * time.Hour
+	DefaultLag    = 7 * 24 * time.Hour // Kafka's default retention: who lags behind more has lost orders anyway
+)
+
+// Config says where in Redis a Store lives and how long it keeps. The zero value is usable.
+type Config struct {
+	Prefix string        // of all keys; "" is DefaultPrefix
+	Keep   time.Duration // how long claims on ids and labels are kept, and columns at least: the longest Ask.Keep. Zero is DefaultKeep
+
+	// Lag is how much longer everything is kept than event time asks for. Redis expires by its clock, features by event time: when a worker was
+	// down for hours and reads on, what it finds must not have expired meanwhile. Zero is DefaultLag.
+	Lag time.Duration
+
+	// Timeout is how long Redis may take for a small pipeline; zero is DefaultTimeout. A large one has visitTimeout more for each visit.
+	Timeout time.Duration
+}
+
+// Store is a preprocess.Store in Redis.
+type Store struct {
+	client  redis.UniversalClient
+	prefix  string
+	keep    time.Duration
+	lag     time.Duration
+	timeout time.Duration
+}
+
+var _ preprocess.Store = (*Store)(nil)
+
+// New makes a Store. The client should have been made with Dial or Options, or its calls may be done twice and wait for seconds.
+func New(client redis.UniversalClient, cfg Config) *Store {
+	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout}
+	if s.prefix == "" {
+		s.prefix = DefaultPrefix
+	}
+	if s.keep <= 0 {
+		s.keep = DefaultKeep
+	}
+	if s.lag <= 0 {
+		s.lag = DefaultLag
+	}
+	if s.timeout <= 0 {
+		s.timeout = DefaultTimeout
+	}
+	return s
+}
+
+// maxVisits is how many visits, or labels, one pipeline carries: go-redis holds all replies of a pipeline before the first is looked at.
+const maxVisits = 1000
+
+// visitTimeout is about fifteen times what a visit takes on an idle machine.
+const visitTimeout = time.Millisecond
+
+// Exchange is preprocess.Store's.
+func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	found := make([]preprocess.Found, len(visits))
+	for from := 0; from < len(visits); from += maxVisits {
+		to := min(len(visits), from+maxVisits)
+		if err := s.exchange(ctx, visits[from:to], found[from:to]); err != nil {
+			return nil, fmt.Errorf("exchanging %d visits with Redis: %w", len(visits), err)
+		}
+	}
+	return found, nil
+}
+
+// exchange does at most maxVisits.
+func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, found []preprocess.Found) error {
+	b := newBatch(s, visits)
+	if err := b.send(ctx); err != nil {
+		return err
+	}
+	if err := b.readClaims(found); err != nil {
+		return err
+	}
+	if err := b.widen(ctx); err != nil {
+		return err
+	}
+	if err := b.readLabels(); err != nil {
+		return err
+	}
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
+	return b.readAsks(found)
+}
+
+// Learn is preprocess.Store's.
+func (s *Store) Learn(ctx context.Context, labels []schemas.Label) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for from := 0; from < len(labels); from += maxVisits {
+		if err := s.learn(ctx, labels[from:min(len(labels), from+maxVisits)]); err != nil {
+			return fmt.Errorf("keeping %d labels in Redis: %w", len(labels), err)
+		}
+	}
+	return nil
+}
+
+// exec runs commands as one pipeline. A command that Redis refused is an error of the whole.
+func (s *Store) exec(ctx context.Context, visits int, cmds []redis.Cmder) error {
+	if len(cmds) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(visits)*visitTimeout)
+	defer cancel()
+	pipe := s.client.Pipeline()
+	if err := pipe.BatchProcess(ctx, cmds...); err != nil {
+		return err
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// columnTTL is in milliseconds, as are all.
+func (s *Store) columnTTL(keep int64) int64 {
+	return (max(s.keep, time.Duration(keep)*time.Microsecond) + s.lag).Milliseconds()
+}
+
+func (s *Store) idTTL() int64 { return (s.keep + s.lag).Milliseconds() }
