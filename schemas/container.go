@@ -21,21 +21,27 @@ const (
 
 // Container reads the records of an Avro object container file, by the schema that the file carries. One goroutine uses it.
 type Container struct {
-	r      *bufio.Reader
-	typ    *avroType
-	reader *Schema      // what the records are held against; nil takes them as they are
-	whole  *avro.Schema // finds the end of a record that typ refuses
-	codec  ocf.BoundedDecompressor
-	sync   [16]byte
-	block  avroReader // what is left of the block at hand
-	left   int64      // records of it
+	r     *bufio.Reader
+	plan  plan                    // from the file's schema to the reader's
+	whole *avro.Schema            // finds the end of a record that the plan refuses
+	codec ocf.BoundedDecompressor // nil: blocks are as they are
+	sync  [16]byte
+	block avroReader // what is left of the block at hand
+	left  int64      // records of it
 }
 
-// NewContainer reads the header of a container file. The records are held against schema as those of another writer are; nil takes them as they are.
+// NewContainer reads the header of a container file. The records are held against schema as a Codec holds those of a registered writer; nil takes them
+// as they are.
 func NewContainer(r io.Reader, schema *Schema) (*Container, error) {
-	c := &Container{r: bufio.NewReaderSize(r, 256<<10), reader: schema}
+	c := &Container{r: bufio.NewReaderSize(r, 256<<10)}
 	if err := c.header(); err != nil {
 		return nil, fmt.Errorf("reading the header of the Avro file: %w", whole(err))
+	}
+	if schema != nil && schema.avro != nil {
+		c.plan.resolve(schema.avro)
+	}
+	if c.plan.refused != nil {
+		return nil, fmt.Errorf("the schema of the Avro file does not fit: %s", c.plan.refused) // not a *Malformed: it is the whole file's fault
 	}
 	return c, nil
 }
@@ -55,7 +61,7 @@ func (c *Container) header() error {
 	if _, err := io.ReadFull(c.r, c.sync[:]); err != nil {
 		return err
 	}
-	if c.typ, err = parseAvro(meta["avro.schema"], nil); err != nil {
+	if c.plan.writer, err = parseAvro(meta["avro.schema"], nil); err != nil {
 		return err
 	}
 	if c.whole, err = avro.Parse(meta["avro.schema"]); err != nil {
@@ -138,26 +144,17 @@ func (c *Container) Next() (Record, error) {
 	c.left--
 	start := c.block.pos
 	c.block.values = 0
-	v, fault := c.block.value(c.typ)
+	v, fault := c.block.value(c.plan.writer)
 	if fault != nil {
 		return nil, c.skip(start, fault)
 	}
 	if c.left == 0 && c.block.pos != len(c.block.raw) {
 		return nil, errors.New("a block of the Avro file has bytes after its last record")
 	}
-	return c.fit(v.Object())
-}
-
-// fit holds a record against the reader's schema.
-func (c *Container) fit(rec Record) (Record, error) {
-	switch {
-	case c.reader == nil:
-		return rec, nil
-	case c.reader.avro != nil:
-		return fitRecord(c.reader.avro, rec, true)
-	default:
-		return c.reader.json.fit(rec)
+	if c.plan.reader != nil {
+		return fitRecord(c.plan.reader, v.Object(), true)
 	}
+	return v.Object(), nil
 }
 
 // skip goes on behind a record with a fault in it (a number that is not finite, a text that is not UTF-8), when its end can be found all the same.
