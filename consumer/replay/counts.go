@@ -1,0 +1,54 @@
+package replay
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// counts is what a replay has done so far. Progress reads it while the replay writes it.
+type counts struct {
+	orders    atomic.Int64 // read as orders, malformed ones too
+	rows      atomic.Int64
+	repeats   atomic.Int64
+	conflicts atomic.Int64 // of the repeats: with other content
+	late      atomic.Int64 // behind an order with a later event time
+	tooLate   atomic.Int64 // of the late: by more than the lateness, so that what they ask for may be gone
+	after     atomic.Int64 // at --until or later
+}
+
+// Summary is what a replay did.
+type Summary struct {
+	Orders      int64 // read, without those at Until or later
+	Rows        int64 // written to the features file
+	Repeats     int64 // orders that came before; they have no second row
+	Conflicts   int64 // of the repeats, those with another content than the first
+	DeadLetters int64 // lines that are no order or no label
+	Labels      int64
+	Late        int64 // orders that lay behind one with a later event time
+	TooLate     int64 // of the late, those that were so by more than the lateness
+	After       int64 // orders at Until or later: not read
+	Elapsed     time.Duration
+}
+
+// PerSecond returns how many orders were read a second.
+func (s Summary) PerSecond() float64 { return float64(s.Orders) / max(s.Elapsed.Seconds(), 1e-9) }
+
+// String returns the summary as it is printed at the end of a replay.
+func (s Summary) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d orders, %d rows, %d labels, %d repeats", s.Orders, s.Rows, s.Labels, s.Repeats)
+	if s.Conflicts > 0 {
+		fmt.Fprintf(&b, " (%d with another content)", s.Conflicts)
+	}
+	fmt.Fprintf(&b, ", %d dead letters, %d late", s.DeadLetters, s.Late)
+	if s.TooLate > 0 {
+		fmt.Fprintf(&b, " (%d beyond the lateness)", s.TooLate)
+	}
+	if s.After > 0 {
+		fmt.Fprintf(&b, ", %d at --until or later", s.After)
+	}
+	fmt.Fprintf(&b, "; %.1f s, %.0f orders/s", s.Elapsed.Seconds(), s.PerSecond())
+	return b.String()
+}

@@ -1,0 +1,61 @@
+package replay
+
+import (
+	"bufio"
+	"encoding/csv"
+	"math"
+	"strconv"
+
+	"verdict/schemas"
+)
+
+// csvWriter writes features.csv: order_id, then the features in order.
+type csvWriter struct {
+	w   *bufio.Writer
+	buf []byte
+}
+
+func newCSVWriter(w *bufio.Writer, layout *schemas.Layout) (*csvWriter, error) {
+	header := csv.NewWriter(w)
+	if err := header.Write(append([]string{"order_id"}, layout.Names...)); err != nil {
+		return nil, err
+	}
+	header.Flush()
+	return &csvWriter{w: w}, header.Error()
+}
+
+// write writes a line a row. An order id has no byte that CSV would have to quote, and nor has a number.
+func (c *csvWriter) write(r *rows) error {
+	c.buf = c.buf[:0]
+	for i, id := range r.ids {
+		c.buf = append(c.buf, id...)
+		for _, v := range r.vector(i) {
+			c.buf = appendNumber(append(c.buf, ','), v)
+		}
+		c.buf = append(c.buf, '\n')
+	}
+	_, err := c.w.Write(c.buf)
+	return err
+}
+
+func (c *csvWriter) close() error { return c.w.Flush() }
+
+// appendNumber appends the fewest digits that read back as the same double, without an exponent from 1e-6 up to 1e21 as in JSON and ECMAScript, so that
+// a count of 29 is 29 and an amount of a million is 1000000. Missing (NaN) is empty.
+func appendNumber(buf []byte, v float64) []byte {
+	switch abs := math.Abs(v); {
+	case v != v:
+		return buf
+	case v == 0:
+		if math.Signbit(v) {
+			buf = append(buf, '-')
+		}
+		return append(buf, '0')
+	case abs < 1<<53 && v == math.Trunc(v):
+		return strconv.AppendInt(buf, int64(v), 10) // most features are counts, and this is the quick way
+	case abs < 1e-6 || abs >= 1e21:
+		return strconv.AppendFloat(buf, v, 'e', -1, 64)
+	default:
+		return strconv.AppendFloat(buf, v, 'f', -1, 64)
+	}
+}

@@ -1,0 +1,56 @@
+package replay
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"verdict/schemas"
+)
+
+// shownLetters is how many dead letters are told of on stderr; all of them are in the file.
+const shownLetters = 5
+
+// deadLetters writes what could not be an order or a label to dead-letters.jsonl: where it lies and what is wrong, never what it says.
+type deadLetters struct {
+	file io.Writer // nil: they are only counted and told of
+	tell io.Writer // stderr
+	n    int64
+}
+
+// deadLetter is a line of the file. Lines count from 1, as editors do; in an Avro file it is the place of the record.
+type deadLetter struct {
+	File   string `json:"file"`
+	Line   int64  `json:"line"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+func (d *deadLetters) add(letter deadLetter) error {
+	d.n++
+	switch {
+	case d.n <= shownLetters:
+		fmt.Fprintf(d.tell, "%s:%d: %s: %s\n", letter.File, letter.Line, letter.Code, letter.Detail)
+	case d.n == shownLetters+1:
+		fmt.Fprintln(d.tell, "further malformed lines are not shown")
+	}
+	if d.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(letter)
+	if err != nil {
+		return err
+	}
+	_, err = d.file.Write(append(line, '\n'))
+	return err
+}
+
+// letterOf returns the dead letter of a record that err says is malformed; any other error is no dead letter.
+func letterOf(file string, offset int64, err error) (deadLetter, bool) {
+	bad := (*schemas.Malformed)(nil)
+	if !errors.As(err, &bad) {
+		return deadLetter{}, false
+	}
+	return deadLetter{File: file, Line: offset + 1, Code: bad.Code, Detail: bad.Detail}, true
+}

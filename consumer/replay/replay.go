@@ -1,0 +1,227 @@
+// Package replay runs a history through the worker: orders and labels come from files, features and decisions go to files. It is the live path with
+// other ends. Time is the orders' own, nothing on the path asks the clock, so the same history gives the same bytes each time, whatever the batch size.
+//
+// A source is read by one goroutine and decoded by some (source.go); the transport puts the labels in their places (transport.go); the worker's step
+// runs on the caller's goroutine; rows are formatted on another (pen.go). Files appear under their names when all of them are complete (output.go).
+package replay
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"verdict/consumer"
+	"verdict/preprocess"
+	"verdict/schemas"
+	"verdict/scorer"
+)
+
+// Format is how features are written.
+type Format uint8
+
+// The formats of features.
+const (
+	NoFeatures Format = iota
+	CSV               // features.csv
+	Parquet           // features.parquet
+)
+
+// file returns the name of the file.
+func (f Format) file() string {
+	if f == Parquet {
+		return "features.parquet"
+	}
+	return "features.csv"
+}
+
+// Config says what is replayed, through what, and where to. Orders, Features, Store and Out are required.
+type Config struct {
+	Orders Location
+	Labels *Location       // nil: no labels
+	Stdin  io.Reader       // what "-" reads
+	Schema *schemas.Schema // of the orders; nil takes any object, and holds the fields of Features against the first orders
+
+	Features *preprocess.FeatureSet
+	File     string           // where Features was read from, for messages
+	Store    preprocess.Store // empty, and the replay's own
+	Lateness time.Duration    // how far behind the newest an order may lie and still find all that it asks for
+	Scorer   *scorer.Scorer   // nil: features only
+
+	Since time.Time // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
+	Until time.Time // orders at or after it are not read; zero: all are
+	Batch int       // orders a step; 0 is 1,000
+
+	Write  Format    // of the features
+	Decide bool      // writes decisions.jsonl, which needs a Scorer
+	Out    string    // folder of the files
+	Stdout io.Writer // takes the features instead of a file; then no file is written at all
+
+	Stderr   io.Writer // takes progress and the first dead letters; nil is quiet
+	Terminal bool      // Stderr is a terminal: progress is a bar
+	Color    bool
+}
+
+// Run replays. Files that it was to write are all there when it returns nil, and none of them otherwise.
+func Run(ctx context.Context, cfg Config) (Summary, error) {
+	if cfg.Decide && cfg.Scorer == nil {
+		return Summary{}, errors.New("decisions need a scorer")
+	}
+	if cfg.Stderr == nil {
+		cfg.Stderr = io.Discard
+	}
+	began := time.Now()
+	files := &outputs{dir: cfg.Out}
+	defer files.discard()
+	t := &transport{batch: cmp.Or(cfg.Batch, 1000), since: cfg.Since, until: cfg.Until, lateness: cfg.Lateness}
+	if err := t.create(&cfg, files); err != nil {
+		return Summary{}, err
+	}
+	if err := t.open(ctx, &cfg); err != nil {
+		return Summary{}, err
+	}
+	defer t.orders.close()
+	if err := t.run(ctx, &cfg); err != nil {
+		return Summary{}, err
+	}
+	if err := files.appear(); err != nil {
+		return Summary{}, err
+	}
+	return t.summary(time.Since(began)), nil
+}
+
+// create creates what the replay writes to.
+func (t *transport) create(cfg *Config, files *outputs) error {
+	t.letters.tell = cfg.Stderr
+	if cfg.Stdout != nil {
+		return t.createRows(cfg, bufio.NewWriterSize(cfg.Stdout, bufferSize))
+	}
+	letters, err := files.create("dead-letters.jsonl")
+	if err != nil {
+		return err
+	}
+	t.letters.file = letters
+	if cfg.Decide {
+		decisions, err := files.create("decisions.jsonl")
+		if err != nil {
+			return err
+		}
+		t.decisions = decisions
+	}
+	if cfg.Write == NoFeatures {
+		return nil
+	}
+	features, err := files.create(cfg.Write.file())
+	if err != nil {
+		return err
+	}
+	return t.createRows(cfg, features.Writer)
+}
+
+func (t *transport) createRows(cfg *Config, to *bufio.Writer) (err error) {
+	if cfg.Write == Parquet {
+		t.rows, err = newParquetWriter(to, cfg.Features.Layout())
+	} else {
+		t.rows, err = newCSVWriter(to, cfg.Features.Layout())
+	}
+	return err
+}
+
+// open reads the labels and the first orders, and holds the feature set against these.
+func (t *transport) open(ctx context.Context, cfg *Config) error {
+	if cfg.Labels != nil {
+		if err := t.openLabels(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	binding := cfg.Features.Binding()
+	orders, err := openSource(ctx, cfg.Orders, cfg.Stdin, cfg.Schema, func(it *item) error {
+		order, err := schemas.NewOrder(it.fields, binding, it.raw)
+		it.at = order.At
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.orders = orders
+	err = t.peek(ctx)
+	if err == nil && cfg.Schema == nil {
+		err = checkFields(cfg.File, cfg.Features.Fields(), t.ahead)
+	}
+	if err != nil {
+		t.orders.close()
+	}
+	return err
+}
+
+func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
+	labels, err := openSource(ctx, *cfg.Labels, cfg.Stdin, nil, func(it *item) (err error) {
+		it.label, err = schemas.NewLabel(it.fields)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer labels.close()
+	t.labels, err = readLabels(ctx, labels, &t.letters)
+	return err
+}
+
+// run takes the history through the worker.
+func (t *transport) run(ctx context.Context, cfg *Config) error {
+	t.pen = newPen(t.rows)
+	worker, err := consumer.New(consumer.Config{
+		Transport: t,
+		Orders:    t.orders.codec,
+		Binding:   cfg.Features.Binding(),
+		Extractor: preprocess.NewExtractor(cfg.Features, cfg.Store, cfg.Lateness),
+		Store:     cfg.Store,
+		Scorer:    cfg.Scorer,
+		Decisions: schemas.NewDecisionCodec(nil, ""),
+		Lane:      "replay",
+		Topics:    []string{cfg.Orders.Base()},
+		Observe:   t.observe,
+	})
+	if err != nil {
+		_ = t.pen.close() // nothing was written
+		return err
+	}
+	told := startProgress(cfg.Stderr, cfg.Terminal, cfg.Color, t.orders.stream, &t.counts)
+	err = worker.Run(ctx)
+	told.end()
+	if closed := t.pen.close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// observe takes the rows of a step. It is the worker's hook, on the worker's goroutine.
+func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.Extracted, _ []schemas.Decision) {
+	for i := range extracted {
+		if extracted[i].Repeat {
+			t.counts.repeats.Add(1)
+		}
+		if extracted[i].Conflict {
+			t.counts.conflicts.Add(1)
+		}
+	}
+	if t.rows == nil {
+		return
+	}
+	r := t.pen.blank()
+	t.counts.rows.Add(r.take(orders, extracted, t.since))
+	t.pen.write(r)
+}
+
+func (t *transport) summary(elapsed time.Duration) Summary {
+	c := &t.counts
+	return Summary{
+		Orders: c.orders.Load(), Rows: c.rows.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
+		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), After: c.after.Load(), Elapsed: elapsed,
+	}
+}

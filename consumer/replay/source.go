@@ -1,0 +1,185 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"verdict/schemas"
+)
+
+// item is one record of a source.
+type item struct {
+	offset int64          // its line, or its place in an Avro file, from 0
+	raw    []byte         // its text; nil in an Avro file. Of a line too long only the beginning, still too long to be taken
+	fields schemas.Record // nil when the text could not be decoded
+	at     time.Time      // event time of an order
+	label  schemas.Label
+	bad    error // why it is no order, or no label
+}
+
+// run is a number of records that lie one after the other, being decoded.
+type run struct {
+	block *block // what is to be decoded; nil when items are there already
+	items []item
+	done  chan struct{} // closed when items are complete
+}
+
+// source reads the records of a location in their order: one goroutine reads, some decode, and next puts the runs back in order. What lies between
+// them is bounded, so memory is too, whatever the length of the history.
+type source struct {
+	at      Location
+	stream  *stream
+	sort    func(*item) error // makes an order or a label of a decoded item; called on several goroutines at once
+	schema  *schemas.Schema   // nil: any object
+	codec   *schemas.Codec    // of schema
+	ordered chan *run         // as read
+	work    chan *run
+	err     error // why the stream ended, set before ordered is closed
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// openSource starts to read a location.
+func openSource(ctx context.Context, at Location, stdin io.Reader, schema *schemas.Schema, sort func(*item) error) (*source, error) {
+	codec, err := schemas.NewCodec(schemas.CodecConfig{Schema: schema, MaxBytes: MaxLine})
+	if err != nil {
+		return nil, err
+	}
+	in, err := at.open(stdin)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	decoders := runtime.GOMAXPROCS(0)
+	s := &source{
+		at: at, stream: in, schema: schema, codec: codec, sort: sort, stop: stop,
+		ordered: make(chan *run, 2*decoders),
+		work:    make(chan *run, 2*decoders),
+	}
+	for range decoders {
+		s.workers.Go(func() { s.decodeRuns(ctx) })
+	}
+	s.workers.Go(func() { s.read(ctx) })
+	return s, nil
+}
+
+// close ends the goroutines, then the file.
+func (s *source) close() {
+	s.stop()
+	if s.at.Stdin() {
+		return // a read of a terminal or a pipe may never return, and the process is about to end
+	}
+	s.workers.Wait()
+	s.stream.close()
+}
+
+// next returns the next records, and io.EOF when all are read.
+func (s *source) next(ctx context.Context) ([]item, error) {
+	for {
+		select {
+		case r, more := <-s.ordered:
+			if !more {
+				return nil, s.err
+			}
+			select {
+			case <-r.done:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if len(r.items) > 0 {
+				return r.items, nil
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *source) read(ctx context.Context) {
+	defer close(s.ordered)
+	defer close(s.work)
+	var err error
+	if s.at.encoding == avroFile {
+		err = s.readAvro(ctx)
+	} else {
+		err = s.readLines(ctx)
+	}
+	s.err = err
+	if !errors.Is(err, io.EOF) {
+		s.err = fmt.Errorf("reading %s: %w", s.at, err)
+	}
+}
+
+func (s *source) readLines(ctx context.Context) error {
+	lines := lineReader{r: s.stream}
+	for {
+		b, err := lines.next()
+		if err != nil {
+			return afterLine(err, lines.line)
+		}
+		r := &run{block: b, done: make(chan struct{})}
+		select {
+		case s.ordered <- r:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case s.work <- r:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// afterLine says where a stream broke; a clean end stays io.EOF.
+func afterLine(err error, line int64) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return fmt.Errorf("after line %d: %w", line, err)
+}
+
+func (s *source) decodeRuns(ctx context.Context) {
+	for r := range s.work {
+		r.items = s.decodeLines(ctx, r.block)
+		close(r.done)
+	}
+}
+
+// decodeLines decodes the lines of a block. Blank lines are passed over.
+func (s *source) decodeLines(ctx context.Context, b *block) []item {
+	items := make([]item, 0, bytes.Count(b.data, []byte{'\n'})+1)
+	data := b.data
+	for offset := b.first; len(data) > 0; offset++ {
+		line := data
+		if end := bytes.IndexByte(data, '\n'); end >= 0 {
+			line, data = data[:end], data[end+1:]
+		} else {
+			data = nil
+		}
+		if offset == 0 {
+			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		items = append(items, s.decodeLine(ctx, offset, line))
+	}
+	return items
+}
+
+func (s *source) decodeLine(ctx context.Context, offset int64, line []byte) item {
+	it := item{offset: offset, raw: line[:min(len(line), MaxLine+1)]}
+	if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad != nil {
+		it.fields = nil
+		return it
+	}
+	it.bad = s.sort(&it)
+	return it
+}

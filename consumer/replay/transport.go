@@ -1,0 +1,147 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"verdict/consumer"
+)
+
+// epoch is the time of every record: a file has none of its own, and all of its records come from one source, where the offset orders them.
+var epoch = time.UnixMilli(0)
+
+// warmUp is the key of the orders before --since: what is decided of them is not written. A file has no keys that could be in the way.
+var warmUp = []byte("warm-up")
+
+// transport is a replay's consumer.Transport: orders and the labels known by then come from files, decisions and dead letters go to files.
+// One goroutine uses it, as the contract says.
+type transport struct {
+	orders *source
+	labels history
+	ahead  []item // read and not yet polled
+	batch  int    // orders a poll
+	since  time.Time
+	until  time.Time // zero is for ever
+	newest time.Time // latest event time so far
+	polled consumer.Batch
+
+	lateness  time.Duration
+	decisions io.Writer // nil: not wanted
+	rows      rowWriter // nil: not wanted
+	pen       *pen      // of rows
+	letters   deadLetters
+	counts    counts
+}
+
+// Poll returns the next orders, each behind the labels that are known at its event time. Whether these are read in the batch of their order or in an
+// earlier one changes nothing: which label counts is decided by time.
+func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
+	b := &t.polled // the worker is done with the one before
+	b.Records = b.Records[:0]
+	for orders := 0; orders < t.batch; {
+		if len(t.ahead) == 0 {
+			if err := t.read(ctx); errors.Is(err, io.EOF) && orders > 0 {
+				break // the next poll tells
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		it := &t.ahead[0]
+		t.ahead = t.ahead[1:]
+		if t.admit(it) {
+			b.Records = t.append(b.Records, it)
+			orders++
+		}
+	}
+	return b, nil
+}
+
+// read gets the next items from the source.
+func (t *transport) read(ctx context.Context) error {
+	items, err := t.orders.next(ctx)
+	t.ahead = items
+	return err
+}
+
+// admit says whether an order is read at all: what lies at --until or later is not. A malformed record is always admitted, and becomes a dead letter.
+func (t *transport) admit(it *item) bool {
+	if it.bad != nil {
+		return true
+	}
+	if !t.until.IsZero() && !it.at.Before(t.until) {
+		t.counts.after.Add(1)
+		return false
+	}
+	if it.at.Before(t.newest) {
+		t.counts.late.Add(1)
+		if t.newest.Sub(it.at) > t.lateness {
+			t.counts.tooLate.Add(1)
+		}
+	} else {
+		t.newest = it.at
+	}
+	return true
+}
+
+func (t *transport) append(records []consumer.Record, it *item) []consumer.Record {
+	t.counts.orders.Add(1)
+	for label, ok := t.labels.known(it.at); ok; label, ok = t.labels.known(it.at) {
+		records = append(records, label)
+	}
+	r := consumer.Record{Stream: consumer.Orders, Topic: t.orders.at.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields}
+	if it.at.Before(t.since) {
+		r.Key = warmUp
+	}
+	return append(records, r)
+}
+
+// Publish writes decisions and dead letters.
+func (t *transport) Publish(_ context.Context, messages []consumer.Message) error {
+	for i := range messages {
+		if err := t.publish(&messages[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *transport) publish(m *consumer.Message) error {
+	if m.To == consumer.DeadLetters {
+		return t.bury(m)
+	}
+	if m.To != consumer.Decisions || m.Repeat || m.Key != nil || t.decisions == nil {
+		return nil
+	}
+	if _, err := t.decisions.Write(m.Value); err != nil {
+		return err
+	}
+	_, err := t.decisions.Write([]byte{'\n'})
+	return err
+}
+
+// bury writes a dead letter, whose headers say where its record lay and what is wrong with it.
+func (t *transport) bury(m *consumer.Message) error {
+	letter := deadLetter{File: t.orders.at.String()}
+	for _, h := range m.Headers {
+		switch h.Key {
+		case consumer.HeaderErrorCode:
+			letter.Code = string(h.Value)
+		case consumer.HeaderErrorDetail:
+			letter.Detail = string(h.Value)
+		case "__connect.errors.offset":
+			offset, err := strconv.ParseInt(string(h.Value), 10, 64)
+			if err != nil {
+				return fmt.Errorf("reading the offset of a dead letter: %w", err)
+			}
+			letter.Line = offset + 1
+		}
+	}
+	return t.letters.add(letter)
+}
+
+// Commit tells whether the rows so far could be written. There is nothing to be marked as done: a replay that breaks off starts again.
+func (t *transport) Commit(context.Context, *consumer.Batch) error { return t.pen.failed() }
