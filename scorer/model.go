@@ -10,3 +10,22 @@ type Model interface {
 	// Layout's names (a bundle sees to that); a row of another length is an error, never a score.
 	Predict(rows []schemas.FeatureVector, scores []float64) error
 }
+
+// Engine runs a loaded model file: what lies below a bundle. It is pure and safe for concurrent use. Rows are flat: n rows of len(Inputs()) values,
+// one after the other, NaN where missing, for n × Outputs() scores; any other length is an error, never a score.
+type Engine interface {
+	// Inputs returns the file's own feature names in its order. They are not to be changed.
+	Inputs() []string
+	// Outputs returns how many scores a row has.
+	Outputs() int
+	// Raw writes the model's sums, before any transform: log-odds for a classifier.
+	Raw(rows, out []float64) error
+	// Predict writes what the library that trained the model would predict.
+	Predict(rows, out []float64) error
+	// Contributions splits the raw score of one row among its inputs: for each output one number an input, and last the expected score. It is an
+	// error when the file does not hold what that takes.
+	Contributions(row, out []float64) error
+}
+
+// Loader reads a model file of one format. inputs are the features that the bundle feeds it, in its order; a file that names others is refused.
+type Loader func(path string, inputs []string) (Engine, error)
