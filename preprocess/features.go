@@ -1,0 +1,104 @@
+package preprocess
+
+import (
+	"time"
+
+	"verdict/schemas"
+	"verdict/schemas/expr"
+)
+
+// FeatureSet is one version of the preprocessing: what is computed of each order, in which order. It is read from a file (Load) and never changed.
+type FeatureSet struct {
+	layout   *schemas.Layout
+	binding  schemas.Binding
+	groups   []group   // the entities, those of the same fields as one
+	features []feature // in the order of the layout
+	fields   []FieldUse
+	keep     int64 // microseconds
+}
+
+// FieldUse is one place where a feature set names a field of the order.
+type FieldUse struct {
+	Path schemas.Path
+	Line int
+}
+
+// Layout returns the names of the features in the vector's order.
+func (f *FeatureSet) Layout() *schemas.Layout { return f.layout }
+
+// Binding returns where the id and the time of an order lie.
+func (f *FeatureSet) Binding() schemas.Binding { return f.binding }
+
+// Version returns the set's name and version, and the hash of what it computes: comments, spacing, quoting and the order of keys have no part in it.
+func (f *FeatureSet) Version() schemas.Version { return f.layout.Features }
+
+// Fields returns every field of the order that the set names, in the order of its lines.
+func (f *FeatureSet) Fields() []FieldUse { return f.fields }
+
+// Keep returns how far back, at most, a feature looks: the longest window with its delay.
+func (f *FeatureSet) Keep() time.Duration { return time.Duration(f.keep) * time.Microsecond }
+
+// feature is how one value of the vector comes about. Exactly one of value, expr and window is set.
+type feature struct {
+	name     string
+	value    *reading
+	expr     *expr.Program
+	window   *window
+	history  bool    // needs the store: a window, or an expr over such a feature
+	fallback float64 // what default gives in place of missing; NaN without one
+}
+
+// reading is how a field is made a number.
+type reading struct {
+	path   schemas.Path
+	codes  map[string]float64 // encode map: the string's number
+	other  float64            // encode map: of every other string; NaN is missing
+	hash   uint64             // encode hash: how many buckets; 0 is none
+	coding string             // canonical text of the encoding
+}
+
+// aggregate says what a window's points are made into.
+type aggregate uint8
+
+// The aggregates of this version.
+const (
+	count aggregate = iota + 1
+	sum
+	mean
+	frauds
+	fraudRate
+)
+
+// window is a feature over the points of an entity's orders.
+type window struct {
+	what   aggregate
+	group  int   // which of FeatureSet.groups
+	ask    int   // which of the group's columns
+	width  int64 // microseconds
+	delay  int64 // microseconds
+	others bool  // exclude_current: without the order itself
+}
+
+// group is an entity as the store knows it: the fields that make its key.
+type group struct {
+	paths   []schemas.Path
+	prefix  string // of its keys
+	columns []column
+	marks   *span // of the entity's labels; nil when no feature wants them
+}
+
+// span is what the windows over one column take up, before an order's time: (t-back, t-near]. In microseconds.
+type span struct{ back, near int64 }
+
+// column is one field, or one feature of the order's own fields, kept per entity.
+type column struct {
+	span
+	name  string
+	path  schemas.Path // of a field; nil: of a feature, or none
+	place int          // of a feature in the vector; -1: none
+}
+
+// widen makes the span take up (t-delay-width, t-delay] too.
+func (s *span) widen(width, delay int64) {
+	s.back, s.near = max(s.back, width+delay), min(s.near, delay)
+}
