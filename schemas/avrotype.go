@@ -58,6 +58,7 @@ type avroType struct {
 	otherSymbol      string // of an enum, for symbols that it does not know; "" without
 	elem             *avroType
 	branches         []*avroType
+	some             []*avroType // the branches but null
 	fields           []avroField
 	index            map[string]int // :: name → place in fields
 	aliases          map[string]int // :: former name → place in fields
@@ -219,6 +220,9 @@ func (n *avroNames) union(node *avro.SchemaNode) (*avroType, error) {
 			return nil, err
 		}
 		t.branches = append(t.branches, b)
+		if b.kind != avroNull {
+			t.some = append(t.some, b)
+		}
 		t.weight = min(t.weight+b.weight, maxSchemaFields+1)
 	}
 	return t, nil
@@ -246,7 +250,15 @@ func (t *avroType) setLogical(node *avro.SchemaNode) error {
 }
 
 func (t *avroType) nullable() bool {
-	return t.kind == avroNull || t.kind == avroUnion && slices.ContainsFunc(t.branches, func(b *avroType) bool { return b.kind == avroNull })
+	return t.kind == avroNull || t.kind == avroUnion && len(t.some) < len(t.branches)
+}
+
+// alternatives are the types that a value which is not null may have.
+func (t *avroType) alternatives() []*avroType {
+	if t.kind != avroUnion {
+		return []*avroType{t}
+	}
+	return t.some
 }
 
 // isTime says whether its values decode into Times.

@@ -17,7 +17,6 @@ const maxFaults = 32
 type fitter struct {
 	resolving bool // the record came as Avro by a writer's schema: fields beyond ours are welcome, and decimals are already decoded
 	trying    bool // only to see whether it fits: nothing is changed
-	path      Path
 	faults    []Fault
 	codes     []string // :: fault → its code
 }
@@ -58,15 +57,23 @@ func (f *fitter) fault(code, detail string) {
 	if len(f.faults) == maxFaults {
 		return
 	}
-	f.faults = append(f.faults, Fault{Pointer: cutPointer(f.path.Pointer()), Detail: detail})
+	f.faults = append(f.faults, Fault{Detail: detail})
 	f.codes = append(f.codes, code)
 }
 
-// at notes a fault at a name below the path.
+// under places the faults that were found since there were so many below a name.
+func (f *fitter) under(name string, since int) {
+	for i := range f.faults[since:] {
+		at := &f.faults[since+i].Pointer
+		*at = cutPointer(Path{name}.Pointer() + *at)
+	}
+}
+
+// at notes a fault at a name.
 func (f *fitter) at(name, code, detail string) {
-	f.path = append(f.path, name)
+	before := len(f.faults)
 	f.fault(code, detail)
-	f.path = f.path[:len(f.path)-1]
+	f.under(name, before)
 }
 
 func (f *fitter) record(t *avroType, rec Record) Record {
@@ -87,11 +94,11 @@ func (f *fitter) record(t *avroType, rec Record) Record {
 			continue
 		}
 		seen[at] = true
-		f.path = append(f.path, field.name)
-		v := f.value(field.typ, rec[i].Value)
-		f.path = f.path[:len(f.path)-1]
-		if !f.trying {
-			rec[i] = Field{Name: field.name, Value: v}
+		before := len(f.faults)
+		f.value(field.typ, &rec[i].Value)
+		f.under(field.name, before)
+		if field.name != rec[i].Name && !f.trying {
+			rec[i].Name = field.name
 		}
 	}
 	for i := range t.fields {
@@ -138,85 +145,93 @@ func (t *avroType) names() []string {
 	return names
 }
 
-func (f *fitter) value(t *avroType, v Value) Value {
-	if t.kind == avroUnion {
-		return f.union(t, v)
+// set changes a value to what the schema makes of it.
+func (f *fitter) set(v *Value, to Value) {
+	if !f.trying {
+		*v = to
 	}
-	if v.Missing() {
+}
+
+func (f *fitter) value(t *avroType, v *Value) {
+	if t.kind == avroUnion {
+		f.union(t, v)
+		return
+	}
+	if v.kind == Missing {
 		if t.kind != avroNull {
 			f.fault("schema_mismatch", "is null; must be "+t.wants())
 		}
-		return v
+		return
 	}
 	switch {
 	case t.logical == decimal:
-		return f.decimal(t, v)
+		f.decimal(t, v)
+		return
 	case t.isTime():
-		return f.time(t, v)
+		f.time(t, v)
+		return
 	}
 	switch t.kind {
 	case avroBoolean:
-		if v.Kind() == Bool {
-			return v
-		}
+		f.of(Bool, t, v)
 	case avroInt, avroLong:
-		return f.whole(t, v)
+		f.whole(t, v)
 	case avroFloat, avroDouble:
-		return f.double(t, v)
+		f.double(t, v)
 	case avroString, avroBytes, avroFixed, avroEnum:
-		return f.text(t, v)
+		f.text(t, v)
 	case avroArray:
-		if v.Kind() == List {
+		if f.of(List, t, v) {
 			f.list(t, v.List())
-			return v
 		}
 	case avroMap:
-		if v.Kind() == Object {
+		if f.of(Object, t, v) {
 			f.object(t, v.Object())
-			return v
 		}
 	case avroRecord:
-		if v.Kind() == Object {
-			return f.nested(t, v)
+		if f.of(Object, t, v) {
+			f.nested(t, v)
 		}
+	default: // null, and the value is not; a union was handled above
+		f.wrong(t, v)
 	}
-	f.wrong(t, v)
-	return v
 }
 
-func (f *fitter) wrong(t *avroType, v Value) {
-	f.fault("schema_mismatch", "is "+aKind(v)+"; must be "+t.wants())
+// of notes a fault unless the value is of that kind.
+func (f *fitter) of(k Kind, t *avroType, v *Value) bool {
+	if v.kind != k {
+		f.wrong(t, v)
+	}
+	return v.kind == k
+}
+
+func (f *fitter) wrong(t *avroType, v *Value) {
+	f.fault("schema_mismatch", "is "+aKind(*v)+"; must be "+t.wants())
 }
 
 // union takes the first branch that the value fits.
-func (f *fitter) union(t *avroType, v Value) Value {
-	if v.Missing() {
+func (f *fitter) union(t *avroType, v *Value) {
+	if v.kind == Missing {
 		if !t.nullable() {
 			f.fault("schema_mismatch", "is null; must be "+t.wants())
 		}
-		return v
+		return
 	}
-	var only *avroType
-	branches := 0
-	for _, b := range t.branches {
-		if b.kind != avroNull {
-			only = b
-			branches++
+	some := t.alternatives()
+	if len(some) == 1 {
+		f.value(some[0], v)
+		return
+	}
+	for _, b := range some {
+		if f.fits(b, v) {
+			f.value(b, v)
+			return
 		}
 	}
-	if branches == 1 {
-		return f.value(only, v)
-	}
-	for _, b := range t.branches {
-		if b.kind != avroNull && f.fits(b, v) {
-			return f.value(b, v)
-		}
-	}
-	f.fault("schema_mismatch", "is "+aKind(v)+" that fits no branch of the union; must be "+t.wants())
-	return v
+	f.fault("schema_mismatch", "is "+aKind(*v)+" that fits no branch of the union; must be "+t.wants())
 }
 
-func (f *fitter) fits(t *avroType, v Value) bool {
+func (f *fitter) fits(t *avroType, v *Value) bool {
 	try := fitter{resolving: f.resolving, trying: true}
 	try.value(t, v)
 	return len(try.faults) == 0
@@ -224,52 +239,46 @@ func (f *fitter) fits(t *avroType, v Value) bool {
 
 func (f *fitter) list(t *avroType, list []Value) {
 	for i := range list {
-		f.path = append(f.path, strconv.Itoa(i))
-		v := f.value(t.elem, list[i])
-		f.path = f.path[:len(f.path)-1]
-		if !f.trying {
-			list[i] = v
+		before := len(f.faults)
+		f.value(t.elem, &list[i])
+		if len(f.faults) > before {
+			f.under(strconv.Itoa(i), before)
 		}
 	}
 }
 
 func (f *fitter) object(t *avroType, rec Record) {
 	for i := range rec {
-		f.path = append(f.path, rec[i].Name)
-		v := f.value(t.elem, rec[i].Value)
-		f.path = f.path[:len(f.path)-1]
-		if !f.trying {
-			rec[i].Value = v
-		}
+		before := len(f.faults)
+		f.value(t.elem, &rec[i].Value)
+		f.under(rec[i].Name, before)
 	}
 }
 
-func (f *fitter) nested(t *avroType, v Value) Value {
+// nested fits a record within. Defaults may have made it longer, and so another one.
+func (f *fitter) nested(t *avroType, v *Value) {
 	rec := f.record(t, v.Object())
-	if f.trying {
-		return v
-	}
-	return ObjectValue(rec)
+	f.set(v, ObjectValue(rec))
 }
 
-func (f *fitter) whole(t *avroType, v Value) Value {
+func (f *fitter) whole(t *avroType, v *Value) {
 	i := v.Int()
-	switch v.Kind() {
+	switch v.kind {
 	case Int:
 	case Float:
 		var ok bool
-		if i, ok = wholeFloat(v); !ok {
+		if i, ok = wholeFloat(*v); !ok {
 			f.fault("schema_mismatch", "has a fraction or is too large; must be "+t.wants())
-			return v
+			return
 		}
 	default:
 		f.wrong(t, v)
-		return v
+		return
 	}
 	if t.kind == avroInt && i != int64(int32(i)) {
 		f.fault("value_range", "is beyond 32 bits; must be "+t.wants())
 	}
-	return IntValue(i)
+	f.set(v, IntValue(i))
 }
 
 // wholeFloat returns the integer that a Float, by all the digits it was written with, is exactly.
@@ -301,10 +310,10 @@ func wholeLiteral(literal string) (int64, bool) {
 	return i, err == nil
 }
 
-func (f *fitter) double(t *avroType, v Value) Value {
-	if k := v.Kind(); k != Int && k != Float {
+func (f *fitter) double(t *avroType, v *Value) {
+	if v.kind != Int && v.kind != Float {
 		f.wrong(t, v)
-		return v
+		return
 	}
 	number := v.Number()
 	if t.kind == avroFloat {
@@ -313,91 +322,96 @@ func (f *fitter) double(t *avroType, v Value) Value {
 			f.fault("value_range", "is beyond what a float holds")
 		}
 	}
-	return FloatValue(number)
+	f.set(v, FloatValue(number))
 }
 
 // text takes a string, and an integer too where any string may stand: ids come as either and are kept as they came.
-func (f *fitter) text(t *avroType, v Value) Value {
+func (f *fitter) text(t *avroType, v *Value) {
 	switch {
-	case t.kind == avroString && v.Kind() == Int:
-	case v.Kind() != String:
+	case t.kind == avroString && v.kind == Int:
+	case v.kind != String:
 		f.wrong(t, v)
-	case t.kind == avroFixed && len(v.Str()) != t.size:
-		f.fault("schema_mismatch", fmt.Sprintf("has %d bytes; must be %s", len(v.Str()), t.wants()))
-	case t.kind == avroEnum && !slices.Contains(t.symbols, v.Str()):
+	case t.kind == avroFixed && len(v.str) != t.size:
+		f.fault("schema_mismatch", fmt.Sprintf("has %d bytes; must be %s", len(v.str), t.wants()))
+	case t.kind == avroEnum && !slices.Contains(t.symbols, v.str):
 		if f.resolving && t.otherSymbol != "" {
-			return StringValue(t.otherSymbol)
+			f.set(v, StringValue(t.otherSymbol))
+			return
 		}
 		f.fault("schema_mismatch", "is not one of the allowed values; must be "+t.wants())
 	}
-	return v
 }
 
-func (f *fitter) decimal(t *avroType, v Value) Value {
-	literal := v.str
-	switch v.Kind() {
+func (f *fitter) decimal(t *avroType, v *Value) {
+	literal, number := v.str, v.Number()
+	switch v.kind {
 	case Int:
 		literal = strconv.FormatInt(v.Int(), 10)
 	case Float:
 		if literal == "" {
-			literal = strconv.FormatFloat(v.Number(), 'g', -1, 64)
+			literal = strconv.FormatFloat(number, 'g', -1, 64)
 		}
 	case String:
 		if !isDecimal(literal) {
 			f.fault("schema_mismatch", "is a string that is not a decimal number; must be "+t.wants())
-			return v
+			return
+		}
+		var err error
+		if number, err = strconv.ParseFloat(literal, 64); err != nil {
+			f.fault("value_range", "is beyond what a double holds")
+			return
 		}
 	default:
 		f.wrong(t, v)
-		return v
+		return
 	}
 	if !f.resolving && !decimalFits(literal, t.precision, t.scale) {
 		f.fault("schema_mismatch", "has too many digits; must be "+t.wants())
-		return v
+		return
 	}
-	if v.Kind() != String {
-		return FloatValue(v.Number())
-	}
-	number, err := strconv.ParseFloat(literal, 64)
-	if err != nil {
-		f.fault("value_range", "is beyond what a double holds")
-		return v
-	}
-	return FloatValue(number)
+	f.set(v, FloatValue(number))
 }
 
 // time takes RFC 3339, epoch milliseconds, and for a date a full date or days since 1970 too.
-func (f *fitter) time(t *avroType, v Value) Value {
-	switch v.Kind() {
+func (f *fitter) time(t *avroType, v *Value) {
+	var at Value
+	switch v.kind {
 	case Time:
-		return v
+		return
 	case String:
-		if at, err := time.Parse(time.RFC3339Nano, v.Str()); err == nil {
-			return TimeValue(at)
+		at = parseInstant(v.str, t.logical == date)
+		if at.Missing() {
+			f.fault("schema_mismatch", "is a string that is not a time; must be "+t.wants())
+			return
 		}
-		if at, err := time.Parse(time.DateOnly, v.Str()); err == nil && t.logical == date {
-			return TimeValue(at)
-		}
-		f.fault("schema_mismatch", "is a string that is not a time; must be "+t.wants())
-		return v
 	case Int:
-		at := scaledTime(v.Int(), 1000)
+		at = scaledTime(v.Int(), 1000)
 		if f.resolving || t.logical == date {
 			at = t.fromLong(v.Int())
 		}
-		if at.Missing() {
-			f.fault("timestamp_range", "is out of range; must be "+t.wants())
-		}
-		return at
 	case Float:
-		us := math.Floor(v.Number() * 1000)
-		if t.logical == date || !(math.Abs(us) < 1<<63) {
-			f.fault("timestamp_range", "is out of range; must be "+t.wants())
-			return v
+		if us := math.Floor(v.Number() * 1000); t.logical != date && math.Abs(us) < 1<<63 {
+			at = MicrosValue(int64(us))
 		}
-		return MicrosValue(int64(us))
 	default:
 		f.wrong(t, v)
-		return v
+		return
 	}
+	if at.Missing() {
+		f.fault("timestamp_range", "is out of range; must be "+t.wants())
+		return
+	}
+	f.set(v, at)
+}
+
+// parseInstant reads RFC 3339, or also a date alone; missing when it is neither.
+func parseInstant(s string, dates bool) Value {
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil && dates {
+		at, err = time.Parse(time.DateOnly, s)
+	}
+	if err != nil {
+		return Value{}
+	}
+	return TimeValue(at)
 }

@@ -16,7 +16,7 @@ import (
 const (
 	DefaultMaxBytes = 64 << 10
 	maxDepth        = 64
-	maxScratch      = 4096 // values that a pooled decoder may keep room for
+	maxGuess        = 32 // fields that room is made for before they are seen
 )
 
 // DecodeJSON decodes an object of any shape, strictly by RFC 8259 and RFC 7493: a name that stands twice, text that is not UTF-8 and bytes after the
@@ -55,12 +55,11 @@ var jsonDecoders sync.Pool
 
 // jsonDecoder turns tokens into Values. All strings of one document are parts of one copy of it, so a record costs that copy and one slice an object.
 type jsonDecoder struct {
-	dec    jsontext.Decoder
-	src    bytes.Buffer
-	text   string  // the document
-	fields []Field // stack of the objects that are still open
-	values []Value // stack of the lists that are still open
-	how    numbers
+	dec   jsontext.Decoder
+	src   bytes.Buffer
+	text  string              // the document
+	sizes [maxDepth + 1]uint8 // :: depth → how many fields the last object there had: orders resemble one another
+	how   numbers
 }
 
 func (d *jsonDecoder) open(raw []byte, how numbers) {
@@ -70,16 +69,8 @@ func (d *jsonDecoder) open(raw []byte, how numbers) {
 	d.how = how
 }
 
-// close lets go of the document, whose bytes are the caller's.
-func (d *jsonDecoder) close() {
-	d.src, d.text = bytes.Buffer{}, ""
-	if cap(d.fields) > maxScratch || cap(d.values) > maxScratch {
-		d.fields, d.values = nil, nil
-	}
-	clear(d.fields) // what an error left open; the rest was cleared when it was closed
-	clear(d.values)
-	d.fields, d.values = d.fields[:0], d.values[:0]
-}
+// close lets go of the document.
+func (d *jsonDecoder) close() { d.src, d.text = bytes.Buffer{}, "" }
 
 func (d *jsonDecoder) document() (Record, error) {
 	v, err := d.value(1)
@@ -113,7 +104,7 @@ func (d *jsonDecoder) value(depth int) (Value, error) {
 }
 
 func (d *jsonDecoder) object(depth int) (Value, error) {
-	start := len(d.fields)
+	rec := make(Record, 0, d.sizes[depth])
 	for d.dec.PeekKind() != '}' {
 		name, err := d.string()
 		if err != nil {
@@ -123,34 +114,27 @@ func (d *jsonDecoder) object(depth int) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		d.fields = append(d.fields, Field{Name: name, Value: v})
+		rec = append(rec, Field{Name: name, Value: v})
 	}
 	if _, err := d.dec.ReadToken(); err != nil {
 		return Value{}, err
 	}
-	rec := make(Record, len(d.fields)-start)
-	copy(rec, d.fields[start:])
-	clear(d.fields[start:])
-	d.fields = d.fields[:start]
+	d.sizes[depth] = uint8(min(len(rec), maxGuess))
 	return ObjectValue(rec), nil
 }
 
 func (d *jsonDecoder) list(depth int) (Value, error) {
-	start := len(d.values)
+	list := []Value{}
 	for d.dec.PeekKind() != ']' {
 		v, err := d.value(depth + 1)
 		if err != nil {
 			return Value{}, err
 		}
-		d.values = append(d.values, v)
+		list = append(list, v)
 	}
 	if _, err := d.dec.ReadToken(); err != nil {
 		return Value{}, err
 	}
-	list := make([]Value, len(d.values)-start)
-	copy(list, d.values[start:])
-	clear(d.values[start:])
-	d.values = d.values[:start]
 	return ListValue(list), nil
 }
 

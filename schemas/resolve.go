@@ -84,14 +84,6 @@ func (r *resolver) field(writer, reader *avroType) {
 	}
 }
 
-// alternatives are the types that a value which is not null may have.
-func (t *avroType) alternatives() []*avroType {
-	if t.kind != avroUnion {
-		return []*avroType{t}
-	}
-	return slices.DeleteFunc(slices.Clone(t.branches), func(b *avroType) bool { return b.kind == avroNull })
-}
-
 // class names the types whose values can stand for one another by one of them.
 func class(t *avroType) avroKind {
 	switch {
