@@ -161,7 +161,11 @@ func (s *spec) noHead(e entry, all []entry) {
 		if slices.Contains(with("value"), k.name) || slices.Contains(with("count"), k.name) {
 			continue
 		}
-		s.fault(k.key, "feature %s: unknown aggregate or key %s%s", e.name, k.name, expr.Meant(k.name, heads()))
+		meant := expr.Meant(k.name, heads())
+		if meant == "" {
+			meant = "; there are " + strings.Join(heads(), ", ")
+		}
+		s.fault(k.key, "feature %s: unknown aggregate or key %s%s", e.name, k.name, meant)
 		return
 	}
 	s.fault(e.key, "feature %s: says nothing to compute: one of %s", e.name, strings.Join(heads(), ", "))

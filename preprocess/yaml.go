@@ -17,8 +17,11 @@ import (
 	"verdict/schemas/expr"
 )
 
-// maxSpec is the longest feature-set file, in bytes.
-const maxSpec = 1 << 20
+// Of one feature-set file: how long it may be, in bytes, and how many of its faults are told.
+const (
+	maxSpec   = 1 << 20
+	maxFaults = 100
+)
 
 // document is a YAML file that is read strictly, with what is wrong with it so far.
 type document struct {
@@ -43,9 +46,13 @@ func (d *document) faultAt(line int, format string, args ...any) {
 // err returns all that is wrong, in the order of the lines, each as file:line: text.
 func (d *document) err() error {
 	slices.SortStableFunc(d.faults, func(a, b lineFault) int { return cmp.Compare(a.line, b.line) })
-	all := make([]error, len(d.faults))
-	for i, f := range d.faults {
+	shown := d.faults[:min(len(d.faults), maxFaults)]
+	all := make([]error, len(shown), len(shown)+1)
+	for i, f := range shown {
 		all[i] = fmt.Errorf("%s:%d: %s", d.file, f.line, f.text)
+	}
+	if more := len(d.faults) - len(shown); more > 0 {
+		all = append(all, fmt.Errorf("%s:%d: and %d more", d.file, d.faults[len(shown)].line, more))
 	}
 	return errors.Join(all...)
 }
@@ -88,8 +95,11 @@ func (d *document) syntax(err error) {
 	d.faultAt(line, "not YAML: %s", text)
 }
 
+// plain notes the first anchor, alias or tag.
 func (d *document) plain(n *yaml.Node) {
 	switch {
+	case len(d.faults) > 0:
+		return
 	case n.Kind == yaml.AliasNode:
 		d.fault(n, "alias *%s: write it out, aliases are not taken", n.Value)
 		return

@@ -8,18 +8,20 @@ func Nearest(name string, known []string) string {
 	if name == "" || len(name) > 128 {
 		return ""
 	}
-	best, least := "", 1+min(2, len(name)/3+1)
-	if len(name) > 8 {
-		least = 1 + len(name)/3
-	}
+	// Half of the letters may be wrong; more, and any short name would do.
+	best, least := "", max(1, len(name)/2)+1
 	for _, k := range known {
-		if strings.EqualFold(k, name) {
+		if strings.EqualFold(k, name) || strings.HasSuffix(k, "."+name) {
 			return k
 		}
-		if d := len(k) - len(name); len(k) > 128 || d >= least || -d >= least {
+		if len(k) > 128 {
 			continue
 		}
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
+		d := distance(strings.ToLower(name), strings.ToLower(k))
+		if len(name) > 2 && strings.HasPrefix(k, name) {
+			d = min(d, 2)
+		}
+		if d < least {
 			best, least = k, d
 		}
 	}
