@@ -1,0 +1,251 @@
+package scorer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"verdict/schemas"
+	"verdict/schemas/expr"
+)
+
+// The files of a bundle that have a name of their own.
+const (
+	bundleFile = "bundle.yaml"
+	goldenFile = "golden.csv"
+)
+
+// Bundle is a model with all that belongs to it. It is a Model, immutable, and safe for concurrent use.
+type Bundle struct {
+	version  schemas.Version
+	features string // name@version of the feature set that it was trained on
+	layout   *schemas.Layout
+	margin   bool // the score is the raw score
+	adjust   calibration
+	engine   Engine
+	scratch  sync.Pool // of *scratch
+}
+
+// scratch is what one call of Predict works in.
+type scratch struct {
+	rows []float64
+	// places says where in a row of from the inputs stand; it is kept because one scorer always sends rows of one layout.
+	from   *schemas.Layout
+	places []int
+}
+
+// LoadBundle reads the bundle in dir: bundle.yaml, the model by the loader of its format, and golden.csv, whose rows must score as it says.
+func LoadBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
+	b, err := OpenBundle(dir, loaders)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.CheckGolden(dir); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// OpenBundle reads the bundle in dir without running its golden rows: for the tools that look into a bundle or write these rows.
+func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
+	file := filepath.Join(dir, bundleFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noBundle(dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the bundle: %w", err)
+	}
+	spec, err := parseBundle(file, text, slices.Sorted(maps.Keys(loaders)))
+	if err != nil {
+		return nil, err
+	}
+	model, err := within(dir, spec.file)
+	if err != nil {
+		return nil, fmt.Errorf("%s:%d: file: %w", file, spec.fileLine, err)
+	}
+	engine, err := loaders[spec.format](model, spec.inputs)
+	if err != nil {
+		return nil, fmt.Errorf("loading the model of %s: %w", file, err)
+	}
+	if engine.Outputs() != 1 {
+		return nil, fmt.Errorf("%s: the model has %d outputs, and a bundle's model has one: its score", file, engine.Outputs())
+	}
+	hash, err := hashFiles(dir, bundleFile, spec.file, goldenFile)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the bundle: %w", err)
+	}
+	layout, err := schemas.NewLayout(schemas.Version{Name: spec.name, Version: spec.version}, spec.inputs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: inputs: %w", file, err)
+	}
+	return &Bundle{
+		version: schemas.Version{Name: spec.name, Version: spec.version, Hash: hash}, features: spec.features,
+		layout: layout, margin: spec.margin, adjust: spec.calibration, engine: engine,
+	}, nil
+}
+
+// noBundle says what a folder without bundle.yaml is.
+func noBundle(dir string, err error) error {
+	if _, missing := os.Stat(dir); missing != nil {
+		return fmt.Errorf("reading the bundle: %w", missing)
+	}
+	if _, no := os.Stat(filepath.Join(dir, "MLmodel")); no == nil {
+		return fmt.Errorf("%s is an MLflow folder, which this version does not read: write a bundle.yaml beside its model", dir)
+	}
+	return fmt.Errorf("reading the bundle: %w", err)
+}
+
+// Version returns the bundle's name, version, and the hash of its files.
+func (b *Bundle) Version() schemas.Version { return b.version }
+
+// FeatureSet returns the feature set that the model was trained on, as name@version.
+func (b *Bundle) FeatureSet() string { return b.features }
+
+// Layout returns the features that the model reads, in its own order.
+func (b *Bundle) Layout() *schemas.Layout { return b.layout }
+
+// Engine returns what runs the bundle's model.
+func (b *Bundle) Engine() Engine { return b.engine }
+
+// Predict writes the score of rows[i] to scores[i]. All rows have one layout.
+func (b *Bundle) Predict(rows []schemas.FeatureVector, scores []float64) error {
+	if len(rows) != len(scores) {
+		return fmt.Errorf("%d rows for %d scores", len(rows), len(scores))
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	s := b.borrow()
+	defer b.scratch.Put(s)
+	if err := b.gather(s, rows); err != nil {
+		return err
+	}
+	return b.scoreFlat(s.rows, scores)
+}
+
+// scoreFlat is Predict of flat rows in the order of Layout.
+func (b *Bundle) scoreFlat(rows, scores []float64) error {
+	run := b.engine.Predict
+	if b.margin {
+		run = b.engine.Raw
+	}
+	if err := run(rows, scores); err != nil {
+		return fmt.Errorf("running model %s: %w", b.version, err)
+	}
+	b.adjust.apply(scores)
+	return nil
+}
+
+func (b *Bundle) borrow() *scratch {
+	if s, ok := b.scratch.Get().(*scratch); ok {
+		return s
+	}
+	return &scratch{}
+}
+
+// gather puts the inputs of all rows into s.rows, in the model's order.
+func (b *Bundle) gather(s *scratch, rows []schemas.FeatureVector) error {
+	if err := b.locate(s, rows[0].Layout); err != nil {
+		return err
+	}
+	s.rows = slices.Grow(s.rows[:0], len(rows)*len(s.places))
+	for i := range rows {
+		if rows[i].Layout != s.from || len(rows[i].Values) != len(s.from.Names) {
+			return fmt.Errorf("row %d has %d values, or another layout than the first", i, len(rows[i].Values))
+		}
+		for _, place := range s.places {
+			s.rows = append(s.rows, rows[i].Values[place])
+		}
+	}
+	return nil
+}
+
+// locate finds the inputs in a layout.
+func (b *Bundle) locate(s *scratch, from *schemas.Layout) error {
+	if from == nil {
+		return errors.New("a row has no layout")
+	}
+	if s.from == from {
+		return nil
+	}
+	s.from, s.places = nil, s.places[:0]
+	for _, name := range b.layout.Names {
+		place, ok := from.Index(name)
+		if !ok {
+			return fmt.Errorf("model %s reads %s, which feature set %s does not have%s", b.version, name, from.Features, expr.Meant(name, from.Names))
+		}
+		s.places = append(s.places, place)
+	}
+	s.from = from
+	return nil
+}
+
+// fits says whether vectors of a layout can be scored.
+func (b *Bundle) fits(layout *schemas.Layout) error {
+	if b.features != layout.Features.String() {
+		return fmt.Errorf("model %s was trained on features %s, not on %s", b.version, b.features, layout.Features)
+	}
+	return b.locate(&scratch{}, layout)
+}
+
+// within returns the path of a file of the folder. It may be reached by links, but not lie outside.
+func within(dir, file string) (string, error) {
+	if !filepath.IsLocal(file) {
+		return "", fmt.Errorf("%q lies outside of the bundle's folder", file)
+	}
+	base, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", fmt.Errorf("finding the bundle: %w", err)
+	}
+	path, err := filepath.EvalSymlinks(filepath.Join(dir, file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no %s in the bundle's folder", file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", file, err)
+	}
+	if rel, err := filepath.Rel(base, path); err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%q is a link to outside of the bundle's folder", file)
+	}
+	return path, nil
+}
+
+// hashFiles returns the first 16 hex digits of the SHA-256 of files, each with its name and length. A file that is missing counts as empty.
+func hashFiles(dir string, names ...string) (string, error) {
+	sum := sha256.New()
+	for _, name := range names {
+		if err := hashFile(sum, filepath.Join(dir, name), name); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+func hashFile(sum io.Writer, path, name string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	fmt.Fprintf(sum, "%s %d\n", name, info.Size())
+	if _, err := io.Copy(sum, f); err != nil {
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	return nil
+}
