@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -196,7 +195,7 @@ func (b *batch) settle(ctx context.Context) error {
 func (b *batch) readAsks(found []preprocess.Found) error {
 	points := make([][]preprocess.Point, b.asks)
 	var marks [][]preprocess.Mark
-	d := dedup{holders: b.repeats}
+	d := dedup{holders: b.repeats, seed: b.store.seed}
 	ask := 0
 	for i := range b.visits {
 		v := &b.visits[i]
@@ -248,19 +247,4 @@ func readPoints(cmd *redis.RawCmd, valued bool, d *dedup) ([]preprocess.Point, e
 		}
 	}
 	return d.clean(points), nil
-}
-
-// dedup leaves one point of each order.
-type dedup struct {
-	holders map[schemas.OrderID]preprocess.Arrival // of ids known to have come more than once
-}
-
-func (d *dedup) clean(points []preprocess.Point) []preprocess.Point {
-	if d.holders != nil {
-		points = slices.DeleteFunc(points, func(p preprocess.Point) bool {
-			first, repeated := d.holders[p.ID]
-			return repeated && first != p.Arrival
-		})
-	}
-	return points
 }

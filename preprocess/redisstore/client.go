@@ -54,7 +54,7 @@ func Options(cfg DialConfig) *redis.UniversalOptions {
 		ReadTimeout:           maxWait,
 		WriteTimeout:          maxWait,
 		PoolTimeout:           cfg.Timeout,
-		// RESP2 needs no HELLO, which old proxies refuse, and has no pushes between replies. The extras cost a round trip for each new connection.
+		// RESP2: no pushes between the replies of a pipeline, and nothing of RESP3 is used. The extras cost a round trip for each new connection.
 		Protocol:                 2,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,19 +19,44 @@ import (
 // servers are the kinds of Redis that the tests run against.
 var servers = []struct {
 	name  string
-	start func(t testing.TB) (addr string)
+	start func(t testing.TB) redisstore.DialConfig
 }{
 	{"miniredis", startMiniredis},
-	{"redis", startRedis},
+	{"redis", func(t testing.TB) redisstore.DialConfig { return startRedis(t) }},
+	{"redis cluster of one", startCluster},
 }
 
-func startMiniredis(t testing.TB) string {
+// patient is for tests that are not about time: other work on the machine may hold up a server for long.
+const patient = 10 * time.Second
+
+func startMiniredis(t testing.TB) redisstore.DialConfig {
 	t.Helper()
-	return miniredis.RunT(t).Addr()
+	return redisstore.DialConfig{Addrs: []string{miniredis.RunT(t).Addr()}, Timeout: patient}
+}
+
+// startCluster runs a cluster that consists of one server, which has all slots.
+func startCluster(t testing.TB) redisstore.DialConfig {
+	t.Helper()
+	cfg := startRedis(t, "--cluster-enabled", "yes")
+	node := dial(t, cfg)
+	if err := node.Do(context.Background(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
+		t.Fatalf("giving the node its slots: %v", err)
+	}
+	for deadline := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
+		info, err := node.ClusterInfo(context.Background()).Result()
+		if err == nil && strings.Contains(info, "cluster_state:ok") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the cluster does not come up: %v\n%s", err, info)
+		}
+	}
+	cfg.Cluster = true
+	return cfg
 }
 
 // startRedis runs a real Redis for the time of a test.
-func startRedis(t testing.TB) string {
+func startRedis(t testing.TB, args ...string) redisstore.DialConfig {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -39,7 +65,8 @@ func startRedis(t testing.TB) string {
 	addr := freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	var log bytes.Buffer
-	cmd := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--unixsocket", "", "--daemonize", "no", "--loglevel", "warning")
+	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--unixsocket", "", "--loglevel", "warning"}, args...)
+	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting redis-server: %v", err)
@@ -48,14 +75,15 @@ func startRedis(t testing.TB) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	client := dial(t, redisstore.DialConfig{Addrs: []string{addr}})
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if err := client.Ping(context.Background()).Err(); err == nil {
-			return addr
-		} else if time.Now().After(deadline) {
-			t.Fatalf("redis-server on %s does not answer: %v\n%s", addr, err, log.String())
+	for deadline := time.Now().Add(patient); ; time.Sleep(time.Millisecond) { // another process: there is nothing to wait on
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return redisstore.DialConfig{Addrs: []string{addr}, Timeout: patient}
 		}
-		time.Sleep(time.Millisecond) // another process: there is nothing to wait on
+		if time.Now().After(deadline) {
+			t.Fatalf("redis-server does not answer: %v", err)
+		}
 	}
 }
 
@@ -81,6 +109,6 @@ func fresh(client redis.UniversalClient) func() *redisstore.Store {
 	n := 0
 	return func() *redisstore.Store {
 		n++
-		return redisstore.New(client, redisstore.Config{Prefix: "t" + strconv.Itoa(n) + ":"})
+		return redisstore.New(client, redisstore.Config{Prefix: "t" + strconv.Itoa(n) + ":", Timeout: patient})
 	}
 }

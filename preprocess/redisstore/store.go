@@ -8,6 +8,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -43,13 +44,14 @@ type Store struct {
 	keep    time.Duration
 	lag     time.Duration
 	timeout time.Duration
+	seed    maphash.Seed
 }
 
 var _ preprocess.Store = (*Store)(nil)
 
 // New makes a Store. The client should have been made with Dial or Options, or its calls may be done twice and wait for seconds.
 func New(client redis.UniversalClient, cfg Config) *Store {
-	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout}
+	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout, seed: maphash.MakeSeed()}
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
@@ -68,7 +70,7 @@ func New(client redis.UniversalClient, cfg Config) *Store {
 // maxVisits is how many visits, or labels, one pipeline carries: go-redis holds all replies of a pipeline before the first is looked at.
 const maxVisits = 1000
 
-// visitTimeout is about fifteen times what a visit takes on an idle machine.
+// visitTimeout is about twenty times what a visit takes, whose windows hold 100 orders: windows may hold more, and machines be busy.
 const visitTimeout = time.Millisecond
 
 // Exchange is preprocess.Store's.

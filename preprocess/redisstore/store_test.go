@@ -4,14 +4,13 @@ import (
 	"testing"
 
 	"verdict/preprocess"
-	"verdict/preprocess/redisstore"
 	"verdict/preprocess/storetest"
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
-			client := dial(t, redisstore.DialConfig{Addrs: []string{server.start(t)}})
+			client := dial(t, server.start(t))
 			open := fresh(client)
 			storetest.Exercise(t, func(*testing.T) preprocess.Store { return open() })
 		})
