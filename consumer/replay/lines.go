@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"sync/atomic"
 )
 
@@ -19,6 +20,36 @@ const (
 type block struct {
 	first int64 // number of its first line, from 0
 	data  []byte
+}
+
+// line is one line of a block: of a line too long only the beginning, which is still too long.
+type line struct {
+	number int64
+	text   []byte
+}
+
+// lines returns the block's lines, blank ones left out.
+func (b *block) lines() iter.Seq[line] {
+	return func(yield func(line) bool) {
+		data := b.data
+		for n := b.first; len(data) > 0; n++ {
+			text := data
+			if end := bytes.IndexByte(data, '\n'); end >= 0 {
+				text, data = data[:end], data[end+1:]
+			} else {
+				data = nil
+			}
+			if n == 0 {
+				text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // the byte order mark that some editors write
+			}
+			if text = bytes.TrimSuffix(text, []byte{'\r'}); len(text) <= MaxLine {
+				text = bytes.TrimSpace(text)
+			}
+			if len(text) > 0 && !yield(line{n, text[:min(len(text), MaxLine+1)]}) {
+				return
+			}
+		}
+	}
 }
 
 // lineReader cuts a stream into blocks of whole lines, in bounded memory.

@@ -48,7 +48,8 @@ func (p *progress) bar(color bool) {
 		total = -1 // a spinner
 	}
 	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.to), progressbar.OptionEnableColorCodes(color), progressbar.OptionUseANSICodes(true),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true), progressbar.OptionShowBytes(false))
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true), progressbar.OptionShowBytes(false),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else a spinner redraws itself for ever, on a goroutine that nobody ends
 	tick := time.NewTicker(barEvery)
 	defer tick.Stop()
 	for {
@@ -80,6 +81,17 @@ func (p *progress) lines() {
 			}
 		}
 	}
+}
+
+// overBar writes what is told while a bar is drawn: in the bar's place, which is then drawn again below.
+type overBar struct{ to io.Writer }
+
+// Write clears the line and writes.
+func (o overBar) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(o.to, "\r\x1b[2K"); err != nil {
+		return 0, err
+	}
+	return o.to.Write(text)
 }
 
 func (p *progress) rate(orders int64) float64 { return float64(orders) / time.Since(p.began).Seconds() }

@@ -95,6 +95,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 // create creates what the replay writes to.
 func (t *transport) create(cfg *Config, files *outputs) error {
 	t.letters.tell = cfg.Stderr
+	if cfg.Terminal {
+		t.letters.tell = overBar{cfg.Stderr}
+	}
 	if cfg.Stdout != nil {
 		return t.createRows(cfg, bufio.NewWriterSize(cfg.Stdout, bufferSize))
 	}

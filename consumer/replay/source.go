@@ -152,34 +152,17 @@ func (s *source) decodeRuns(ctx context.Context) {
 	}
 }
 
-// decodeLines decodes the lines of a block. Blank lines are passed over.
+// decodeLines decodes the lines of a block.
 func (s *source) decodeLines(ctx context.Context, b *block) []item {
 	items := make([]item, 0, bytes.Count(b.data, []byte{'\n'})+1)
-	data := b.data
-	for offset := b.first; len(data) > 0; offset++ {
-		line := data
-		if end := bytes.IndexByte(data, '\n'); end >= 0 {
-			line, data = data[:end], data[end+1:]
+	for line := range b.lines() {
+		it := item{offset: line.number, raw: line.text}
+		if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad == nil {
+			it.bad = s.sort(&it)
 		} else {
-			data = nil
+			it.fields = nil // the worker tells what is wrong
 		}
-		if offset == 0 {
-			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
-		}
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		items = append(items, s.decodeLine(ctx, offset, line))
+		items = append(items, it)
 	}
 	return items
-}
-
-func (s *source) decodeLine(ctx context.Context, offset int64, line []byte) item {
-	it := item{offset: offset, raw: line[:min(len(line), MaxLine+1)]}
-	if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad != nil {
-		it.fields = nil
-		return it
-	}
-	it.bad = s.sort(&it)
-	return it
 }
