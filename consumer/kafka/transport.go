@@ -1,0 +1,193 @@
+// Package kafka is verdict's way to Kafka, and the only one that knows the client library: where orders and labels are polled and decisions are
+// published (Transport), where a caller's order is sent and its reply received (Caller), and the creation of topics.
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"verdict/consumer"
+)
+
+// Topics are the names of verdict's topics. All are required but those of a side that is not used.
+type Topics struct {
+	Orders      string `koanf:"orders"`
+	Sync        string `koanf:"orders_sync"`
+	Labels      string `koanf:"labels"`
+	Decisions   string `koanf:"decisions"`
+	Replies     string `koanf:"replies"`
+	DeadLetters string `koanf:"orders_dlq"`
+}
+
+// TransportConfig is what a Transport is made of.
+type TransportConfig struct {
+	Connection
+	Group           string
+	GroupInstanceID string        // static membership (group.instance.id): a restart keeps the partitions; must differ between processes
+	SessionTimeout  time.Duration // how long the group waits for a member that fell silent; 0 is 10 s, as a scorer is back sooner than Kafka's 45 s
+	MaxPollRecords  int           // 0 is 500: about 20 ms of work, which is how long a rebalance may have to wait
+	CommitInterval  time.Duration // how often offsets of finished batches are sent; 0 is 100 ms. A crash repeats that much, without effect
+	Consume         map[string]consumer.Stream
+	Topics          Topics
+}
+
+// Transport is a consumer.Transport over Kafka: one member of a group, and the producer of what it decides.
+type Transport struct {
+	cfg    TransportConfig
+	client *kgo.Client
+	polled []*kgo.Record // of the last Poll, until they are committed
+	batch  consumer.Batch
+}
+
+// NewTransport connects lazily: an unreachable cluster shows at the first Poll, which waits for it.
+func NewTransport(cfg TransportConfig) (*Transport, error) {
+	opts, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.SessionTimeout == 0 {
+		cfg.SessionTimeout = 10 * time.Second
+	}
+	if cfg.MaxPollRecords == 0 {
+		cfg.MaxPollRecords = 500
+	}
+	if cfg.CommitInterval == 0 {
+		cfg.CommitInterval = 100 * time.Millisecond
+	}
+	topics := make([]string, 0, len(cfg.Consume))
+	for topic := range cfg.Consume {
+		topics = append(topics, topic)
+	}
+	opts = append(opts, producing()...)
+	opts = append(opts,
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(topics...),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(cfg.SessionTimeout/3),
+		kgo.BlockRebalanceOnPoll(), // a batch in work keeps its partitions until its offsets are marked
+		kgo.AutoCommitMarks(),      // only what Commit marked is committed, in the background and before a partition is given up
+		kgo.AutoCommitInterval(cfg.CommitInterval),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap in the log is an alarm: the default jumps over it in silence
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(5*time.Second), // a long poll: it returns with the first byte
+		kgo.FetchMinBytes(1),
+	)
+	if cfg.GroupInstanceID != "" {
+		opts = append(opts, kgo.InstanceID(cfg.GroupInstanceID))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("making a Kafka client: %w", err)
+	}
+	return &Transport{cfg: cfg, client: client}, nil
+}
+
+// Poll waits for records and returns up to MaxPollRecords of them. The batch is valid until the next Poll.
+func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
+	t.client.AllowRebalance()
+	for {
+		fetches := t.client.PollRecords(ctx, t.cfg.MaxPollRecords)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := t.faults(fetches); err != nil {
+			return nil, err
+		}
+		t.polled = t.polled[:0]
+		t.batch.Records = t.batch.Records[:0]
+		fetches.EachRecord(func(r *kgo.Record) {
+			t.polled = append(t.polled, r)
+			t.batch.Records = append(t.batch.Records, record(r, t.cfg.Consume[r.Topic]))
+		})
+		if len(t.polled) > 0 {
+			return &t.batch, nil
+		}
+		t.client.AllowRebalance()
+	}
+}
+
+// faults returns what of a poll's errors ends the worker. The rest (a topic or a right that is missing for now) the client asks for again by itself.
+func (t *Transport) faults(fetches kgo.Fetches) error {
+	var fatal error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		gap := (*kgo.ErrDataLoss)(nil)
+		switch {
+		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
+			fatal = fmt.Errorf("polling: %w: %w", consumer.ErrStop, err)
+		case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &gap):
+			fatal = fmt.Errorf("log gap in %s/%d, records of the group were deleted before they were read: %w: %w", topic, partition, consumer.ErrStop, err)
+		case t.cfg.Log != nil:
+			t.cfg.Log.Warn("polling", "topic", topic, "partition", partition, "error", err)
+		}
+	})
+	return fatal
+}
+
+func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
+	out := consumer.Record{Stream: stream, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp, Key: r.Key, Value: r.Value}
+	if len(r.Headers) > 0 {
+		out.Headers = make([]consumer.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			out.Headers[i] = consumer.Header{Key: h.Key, Value: h.Value}
+		}
+	}
+	return out
+}
+
+// Publish writes all messages and returns when every one is acknowledged by all in-sync replicas. A dead letter that is larger than the broker takes is
+// written without its value, and says so.
+func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) error {
+	records := make([]*kgo.Record, len(messages))
+	for i := range messages {
+		records[i] = t.outgoing(&messages[i])
+	}
+	var failed error
+	for _, r := range t.client.ProduceSync(ctx, records...) {
+		switch {
+		case r.Err == nil:
+		case errors.Is(r.Err, kerr.MessageTooLarge) && r.Record.Topic == t.cfg.Topics.DeadLetters:
+			size := kgo.RecordHeader{Key: "verdict.error.value_bytes", Value: fmt.Append(nil, len(r.Record.Value))}
+			short := &kgo.Record{Topic: r.Record.Topic, Partition: -1, Key: r.Record.Key, Headers: append(r.Record.Headers, size)}
+			failed = errors.Join(failed, t.client.ProduceSync(ctx, short).FirstErr())
+		default:
+			failed = errors.Join(failed, fmt.Errorf("writing to %s: %w", r.Record.Topic, r.Err))
+		}
+	}
+	return failed
+}
+
+func (t *Transport) outgoing(m *consumer.Message) *kgo.Record {
+	r := &kgo.Record{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Value: m.Value, Headers: make([]kgo.RecordHeader, len(m.Headers))}
+	for i, h := range m.Headers {
+		r.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+	}
+	if r.Topic == "" {
+		r.Topic = [...]string{consumer.Decisions: t.cfg.Topics.Decisions, consumer.Replies: t.cfg.Topics.Replies, consumer.DeadLetters: t.cfg.Topics.DeadLetters}[m.To]
+	}
+	return r
+}
+
+// Commit marks the batch as done; its offsets are sent within CommitInterval, and before its partitions are given up.
+func (t *Transport) Commit(_ context.Context, _ *consumer.Batch) error {
+	t.client.MarkCommitRecords(t.polled...)
+	return nil
+}
+
+// Close sends the offsets that are marked, leaves the group (a static member stays in it) and ends the client.
+func (t *Transport) Close(ctx context.Context) error {
+	err := t.client.CommitMarkedOffsets(ctx)
+	t.client.CloseAllowingRebalance()
+	if err != nil {
+		return fmt.Errorf("committing offsets at the end: %w", err)
+	}
+	return nil
+}
+
+// Ping says whether a broker answers.
+func (t *Transport) Ping(ctx context.Context) error { return t.client.Ping(ctx) }
