@@ -16,14 +16,15 @@ import (
 	"verdict/preprocess/redisstore"
 )
 
-// servers are the kinds of Redis that the tests run against.
-var servers = []struct {
+// server is a kind of Redis that tests run against.
+type server struct {
 	name  string
 	start func(t testing.TB) redisstore.DialConfig
-}{
+}
+
+var servers = []server{
 	{"miniredis", startMiniredis},
 	{"redis", func(t testing.TB) redisstore.DialConfig { return startRedis(t) }},
-	{"redis cluster of one", startCluster},
 }
 
 // patient is for tests that are not about time: other work on the machine may hold up a server for long.
@@ -34,7 +35,7 @@ func startMiniredis(t testing.TB) redisstore.DialConfig {
 	return redisstore.DialConfig{Addrs: []string{miniredis.RunT(t).Addr()}, Timeout: patient}
 }
 
-// startCluster runs a cluster that consists of one server, which has all slots.
+// startCluster runs a cluster that consists of one server, which has all slots. It takes Redis 2 s, so few tests do it.
 func startCluster(t testing.TB) redisstore.DialConfig {
 	t.Helper()
 	cfg := startRedis(t, "--cluster-enabled", "yes")

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,7 +27,7 @@ const (
 
 // Config says where in Redis a Store lives and how long it keeps. The zero value is usable.
 type Config struct {
-	Prefix string        // of all keys; "" is DefaultPrefix
+	Prefix string        // of all keys; "" is DefaultPrefix. Braces in it become parentheses: a cluster looks for the first pair of braces
 	Keep   time.Duration // how long claims on ids and labels are kept, and columns at least: the longest Ask.Keep. Zero is DefaultKeep
 
 	// Lag is how much longer everything is kept than event time asks for. Redis expires by its clock, features by event time: when a worker was
@@ -55,6 +56,7 @@ func New(client redis.UniversalClient, cfg Config) *Store {
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
+	s.prefix = strings.NewReplacer("{", "(", "}", ")").Replace(s.prefix)
 	if s.keep <= 0 {
 		s.keep = DefaultKeep
 	}

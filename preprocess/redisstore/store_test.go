@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"slices"
 	"testing"
 
 	"verdict/preprocess"
@@ -8,7 +9,7 @@ import (
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	for _, server := range servers {
+	for _, server := range append(slices.Clone(servers), server{"redis cluster of one", startCluster}) {
 		t.Run(server.name, func(t *testing.T) {
 			client := dial(t, server.start(t))
 			open := fresh(client)

@@ -1,0 +1,350 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/redis/go-redis/v9"
+
+	"verdict/preprocess"
+	"verdict/preprocess/redisstore"
+	"verdict/schemas"
+)
+
+const t0 = 1_790_000_000_000_000
+
+// history is calls with everything in them that takes a second pipeline: repeats, labels before and after their orders, a wider redelivery.
+func history() []func(ctx context.Context, s preprocess.Store) error {
+	exchange := func(visits ...preprocess.Visit) func(context.Context, preprocess.Store) error {
+		return func(ctx context.Context, s preprocess.Store) error {
+			_, err := s.Exchange(ctx, visits)
+			return err
+		}
+	}
+	learn := func(labels ...schemas.Label) func(context.Context, preprocess.Store) error {
+		return func(ctx context.Context, s preprocess.Store) error { return s.Learn(ctx, labels) }
+	}
+	repeat := visit(1, 30)
+	repeat.Arrival.Offset = 99
+	repeat.At++
+	wider := visit(2, 20)
+	wider.Labelled = append(wider.Labelled, "w")
+	return []func(context.Context, preprocess.Store) error{
+		learn(label(1, 50, true)),
+		exchange(visit(1, 10), visit(2, 20), repeat),
+		exchange(repeat, visit(3, 5)),
+		learn(label(2, 60, false), label(2, 55, true), label(4, 70, true)),
+		exchange(wider),
+		exchange(visit(4, 40), visit(5, 41)),
+		learn(label(5, 71, true)),
+	}
+}
+
+func visit(n int, at int64) preprocess.Visit {
+	return preprocess.Visit{
+		ID: schemas.OrderID("o" + strconv.Itoa(n)), At: t0 + at, Content: uint64(n), Arrival: preprocess.Arrival{Millis: t0/1000 + int64(n), Offset: int64(n)},
+		Labelled: []string{"c"},
+		Asks:     []preprocess.Ask{points("c", "x", float64(n)), points("d", "*", 0), {Key: "c", Marks: true, To: t0 + 1000, Keep: 1e12}},
+	}
+}
+
+func points(key, column string, value float64) preprocess.Ask {
+	return preprocess.Ask{Key: key, Column: column, Value: value, To: t0 + 1000, Keep: 1e12}
+}
+
+func label(n int, known int64, fraud bool) schemas.Label {
+	return schemas.Label{ID: schemas.OrderID("o" + strconv.Itoa(n)), KnownAt: time.UnixMicro(t0 + known).UTC(), Fraud: fraud}
+}
+
+// state is all that is left of a history.
+func state(t *testing.T, s preprocess.Store) preprocess.Found {
+	t.Helper()
+	probe := visit(100, 2000)
+	probe.Asks = append(probe.Asks, preprocess.Ask{Key: "w", Marks: true, To: t0 + 1000, Keep: 1e12})
+	found, err := s.Exchange(context.Background(), []preprocess.Visit{probe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found[0]
+}
+
+// fault lets one pipeline fail: refused, cut short, or done and then reported as failed.
+type fault struct {
+	at   int // which pipeline, counted from 0
+	mode string
+	seen int
+}
+
+var errFault = errors.New("the line went dead")
+
+func (f *fault) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (f *fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (f *fault) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		f.seen++
+		if f.seen-1 != f.at {
+			return next(ctx, cmds)
+		}
+		switch f.mode {
+		case "cut short":
+			_ = next(ctx, cmds[:len(cmds)/2])
+		case "done":
+			_ = next(ctx, cmds)
+		}
+		return errFault
+	}
+}
+
+func TestStoreEndsTheSameAfterAFaultAtEachPipeline(t *testing.T) {
+	for _, server := range servers {
+		t.Run(server.name, func(t *testing.T) {
+			cfg := server.start(t)
+			open := fresh(dial(t, cfg))
+			clean := open()
+			for _, call := range history() {
+				if err := call(context.Background(), clean); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := state(t, clean)
+			for _, mode := range []string{"refused", "cut short", "done"} {
+				for n := 0; ; n++ {
+					f := &fault{at: n, mode: mode}
+					got := runWithFault(t, cfg, f)
+					if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+						t.Fatalf("pipeline %d %s (-want +got):\n%s", n, mode, diff)
+					}
+					if f.seen <= n {
+						if n < 10 {
+							t.Fatalf("the history took %d pipelines only", n)
+						}
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// runWithFault repeats each call until it succeeds, as the worker does.
+func runWithFault(t *testing.T, cfg redisstore.DialConfig, f *fault) preprocess.Found {
+	t.Helper()
+	client := dial(t, cfg)
+	client.AddHook(f)
+	prefix := "f-" + f.mode + strconv.Itoa(f.at) + ":"
+	s := redisstore.New(client, redisstore.Config{Prefix: prefix, Timeout: patient})
+	for _, call := range history() {
+		err := call(context.Background(), s)
+		if err != nil && !errors.Is(err, errFault) {
+			t.Fatalf("a fault is reported as %v", err)
+		}
+		if err != nil {
+			err = call(context.Background(), s)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return state(t, redisstore.New(dial(t, cfg), redisstore.Config{Prefix: prefix, Timeout: patient}))
+}
+
+// TestRepeatOfADeadProcessIsHidden: the process wrote a repeat's points, and died before it took them back.
+func TestRepeatOfADeadProcessIsHidden(t *testing.T) {
+	for _, server := range servers {
+		t.Run(server.name, func(t *testing.T) {
+			cfg := server.start(t)
+			healthy, dying := dial(t, cfg), dial(t, cfg)
+			dying.AddHook(&fault{at: 1, mode: "refused"})
+			open := func(c redis.UniversalClient) preprocess.Store {
+				return redisstore.New(c, redisstore.Config{Timeout: patient})
+			}
+			repeat := visit(1, 30)
+			repeat.Arrival.Offset = 99
+			if _, err := open(healthy).Exchange(context.Background(), []preprocess.Visit{visit(1, 10)}); err != nil {
+				t.Fatal(err)
+			}
+			want := state(t, open(healthy))
+			if _, err := open(dying).Exchange(context.Background(), []preprocess.Visit{repeat}); !errors.Is(err, errFault) {
+				t.Fatalf("the second pipeline's fault is reported as %v", err)
+			}
+			if n := healthy.ZCard(context.Background(), redisstore.DefaultPrefix+"{c}:c:x").Val(); n != 3 {
+				t.Fatalf("%d points are in Redis, not the order's, the repeat's and the probe's", n)
+			}
+			if diff := cmp.Diff(want, state(t, open(healthy)), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("what is seen (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRefusedConnectionFailsAtOnce(t *testing.T) {
+	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{freeAddr(t)}}), redisstore.Config{})
+	start := time.Now()
+	_, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 1)})
+	if err == nil || !strings.HasPrefix(err.Error(), "exchanging 1 visits with Redis: ") {
+		t.Errorf("a refused connection is reported as %v", err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestSilentServerFailsNearTheTimeout: by default go-redis waits for 5 s.
+func TestSilentServerFailsNearTheTimeout(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+		}
+	}()
+	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{l.Addr().String()}}), redisstore.Config{Timeout: 100 * time.Millisecond})
+	for what, call := range map[string]func() error{
+		"Exchange": func() error {
+			_, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 1)})
+			return err
+		},
+		"Learn": func() error { return s.Learn(context.Background(), []schemas.Label{label(1, 1, true)}) },
+	} {
+		start := time.Now()
+		err := call()
+		if took := time.Since(start); took < 90*time.Millisecond || took > 2*time.Second {
+			t.Errorf("%s took %v", what, took)
+		}
+		if netErr := net.Error(nil); !errors.As(err, &netErr) || !netErr.Timeout() {
+			t.Errorf("%s reports %v, which is not a timeout", what, err)
+		}
+	}
+}
+
+// deafConn loses what the server answers, once it is armed: the server has done its work by then.
+type deafConn struct {
+	net.Conn
+	armed *atomic.Bool
+}
+
+func (c deafConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil && c.armed.Load() {
+		_ = c.Conn.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func TestLostReplyIsReportedAndNotSentAgain(t *testing.T) {
+	cfg := startRedis(t)
+	var armed atomic.Bool
+	admin := dial(t, cfg)
+	cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return deafConn{conn, &armed}, err
+	}
+	client := dial(t, cfg)
+	s := redisstore.New(client, redisstore.Config{Timeout: patient})
+	if _, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	before := calls(t, admin)
+	armed.Store(true)
+	if _, err := s.Exchange(context.Background(), []preprocess.Visit{visit(2, 11)}); err == nil {
+		t.Fatal("a lost reply is no error")
+	}
+	armed.Store(false)
+	if got := calls(t, admin) - before; got != 1 {
+		t.Errorf("the pipeline was done %d times", got)
+	}
+	found, err := s.Exchange(context.Background(), []preprocess.Visit{visit(2, 11)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(found[0].Points[0]); n != 2 {
+		t.Errorf("%d points after doing it again, want 2", n)
+	}
+}
+
+// calls is how many claims a server has seen.
+func calls(t *testing.T, client redis.UniversalClient) int {
+	t.Helper()
+	info, err := client.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(info, "cmdstat_set:calls=")
+	number, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatalf("no number of SET calls in %q", info)
+	}
+	return n
+}
+
+func TestRefusedCommandsFailTheCall(t *testing.T) {
+	client := dial(t, startRedis(t))
+	ctx := context.Background()
+	s := redisstore.New(client, redisstore.Config{Prefix: "p:", Timeout: patient})
+	exchange := func() error {
+		_, err := s.Exchange(ctx, []preprocess.Visit{visit(1, 1), visit(2, 2)})
+		return err
+	}
+	learn := func() error { return s.Learn(ctx, []schemas.Label{label(1, 1, true)}) }
+	tests := []struct {
+		name     string
+		setUp    []any
+		tearDown []any
+		call     func() error
+		want     string
+	}{
+		{"a column of another type", []any{"set", "p:{c}:c:x", "1"}, []any{"del", "p:{c}:c:x"}, exchange, "WRONGTYPE"},
+		{"marks of another type", []any{"set", "p:{c}:l", "1"}, []any{"del", "p:{c}:l"}, exchange, "WRONGTYPE"},
+		{"a claim of another type", []any{"lpush", "p:o:{o1}", "1"}, []any{"del", "p:o:{o1}"}, exchange, "WRONGTYPE"},
+		{"labels of another type", []any{"set", "p:l:{o1}", "1"}, []any{"del", "p:l:{o1}"}, exchange, "WRONGTYPE"},
+		{"labels of another type", []any{"set", "p:l:{o1}", "1"}, []any{"del", "p:l:{o1}"}, learn, "WRONGTYPE"},
+		{"no memory", []any{"config", "set", "maxmemory", "1"}, []any{"config", "set", "maxmemory", "0"}, exchange, "OOM"},
+		{"no memory", []any{"config", "set", "maxmemory", "1"}, []any{"config", "set", "maxmemory", "0"}, learn, "OOM"},
+		{"a replica", []any{"replicaof", "127.0.0.1", "1"}, []any{"replicaof", "no", "one"}, exchange, "READONLY"},
+		{"points that are not ours", []any{"zadd", "p:{c}:c:x", t0, "secret"}, []any{"del", "p:{c}:c:x"}, exchange, `reading column "x": it holds bytes that are not ours`},
+		{"marks that are not ours", []any{"zadd", "p:{c}:l", t0, "secret"}, []any{"del", "p:{c}:l"}, exchange, `reading column "of labels": it holds bytes that are not ours`},
+		{"a claim that is not ours", []any{"set", "p:o:{o1}", "secret"}, []any{"del", "p:o:{o1}"}, exchange, "it holds bytes that are not ours"},
+		{"versions that are not ours", []any{"sadd", "p:l:{o1}", "secret"}, []any{"del", "p:l:{o1}"}, learn, "it holds bytes that are not ours"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if err := client.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Do(ctx, test.setUp...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			err := test.call()
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("it is reported as %v, want %s", err, test.want)
+			}
+			if err != nil && (strings.Contains(err.Error(), "o1") || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("the error tells an id or what was found: %v", err)
+			}
+			if err := client.Do(ctx, test.tearDown...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := test.call(); err != nil {
+				t.Errorf("without the fault: %v", err)
+			}
+		})
+	}
+}
