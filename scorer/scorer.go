@@ -34,6 +34,7 @@ type Scorer struct {
 	policy   *Policy
 	model    schemas.Version
 	marks    marks
+	missing  []float64 // what rules see of features that could not be had
 	work     sync.Pool // of *work
 }
 
@@ -49,6 +50,7 @@ type work struct {
 	shares  []float64
 	reasons []schemas.Reason
 	find    scratch
+	in      expr.Input
 }
 
 // New checks that the model reads what preprocessing gives.
@@ -57,6 +59,7 @@ func New(cfg Config) (*Scorer, error) {
 		return nil, errors.New("a scorer needs a feature set")
 	}
 	s := &Scorer{layout: cfg.Layout, champion: cfg.Champion, policy: cfg.Policy, marks: marks{features: []string{noFeatures}, model: []string{noModel}}}
+	s.missing = slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names))
 	if cfg.Champion != nil {
 		if err := cfg.Champion.fits(cfg.Layout); err != nil {
 			return nil, err
@@ -106,7 +109,7 @@ func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector,
 	}
 	s.score(w, decisions)
 	for i := range orders {
-		s.act(&orders[i], &vectors[i], &decisions[i])
+		s.act(w, &orders[i], &vectors[i], &decisions[i])
 		if decisions[i].Action != schemas.Approve {
 			decisions[i].Reasons = s.reasons(w, &vectors[i], &decisions[i])
 		}
@@ -117,6 +120,7 @@ func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector,
 // release gives the working memory back without what belongs to the caller.
 func (s *Scorer) release(w *work) {
 	clear(w.vectors)
+	w.in = expr.Input{}
 	s.work.Put(w)
 }
 
@@ -158,13 +162,16 @@ func (s *Scorer) score(w *work, decisions []schemas.Decision) {
 }
 
 // act applies the policy to one order.
-func (s *Scorer) act(order *schemas.Order, vector *schemas.FeatureVector, d *schemas.Decision) {
+func (s *Scorer) act(w *work, order *schemas.Order, vector *schemas.FeatureVector, d *schemas.Decision) {
 	if s.policy == nil {
 		return
 	}
 	d.Policy.Version = s.policy.version
-	in := expr.Input{Fields: order.Fields, Features: vector.Values, Score: d.Score}
-	d.Action, d.Policy.Rule = s.policy.decide(&in, len(d.Degraded) > 0)
+	w.in = expr.Input{Fields: order.Fields, Features: vector.Values, Score: d.Score}
+	if vector.Values == nil {
+		w.in.Features = s.missing
+	}
+	d.Action, d.Policy.Rule = s.policy.decide(&w.in, len(d.Degraded) > 0)
 }
 
 // reasons returns the features that raised a score most. There are none when the model cannot tell.
