@@ -1,9 +1,7 @@
 package preprocess
 
 import (
-	"cmp"
 	"math"
-	"slices"
 
 	"verdict/schemas"
 )
@@ -130,24 +128,30 @@ func (w *window) seesTied(v *viewer, id schemas.OrderID, tied []Point) bool {
 	return false
 }
 
-// pointAfter returns the place of the first point later than t.
+// pointAfter returns the place of the first point later than t. (slices.BinarySearchFunc copies each point that it looks at: half as fast.)
 func pointAfter(points []Point, t int64) int {
-	i, _ := slices.BinarySearchFunc(points, t, func(p Point, t int64) int { return orAfter(p.At, t) })
-	return i
+	low, high := 0, len(points)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); points[mid].At <= t {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }
 
 // markAfter returns the place of the first mark later than t.
 func markAfter(marks []Mark, t int64) int {
-	i, _ := slices.BinarySearchFunc(marks, t, func(m Mark, t int64) int { return orAfter(m.At, t) })
-	return i
-}
-
-// orAfter compares so that a search for t ends behind all that are at t.
-func orAfter(at, t int64) int {
-	if at == t {
-		return -1
+	low, high := 0, len(marks)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); marks[mid].At <= t {
+			low = mid + 1
+		} else {
+			high = mid
+		}
 	}
-	return cmp.Compare(at, t)
+	return low
 }
 
 // finite returns f, missing where it is infinite.
