@@ -1,0 +1,93 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"verdict/schemas"
+)
+
+// RedisLedgerConfig says where in Redis a RedisLedger lives and how long it keeps. The zero value is usable.
+type RedisLedgerConfig struct {
+	Prefix  string        // of all keys; "" is "verdict:"
+	Keep    time.Duration // how long a decision stands; zero is 30 days: longer than any topic of orders is read again
+	Timeout time.Duration // how long Redis may take for a few records; zero is 50 ms. Many have half a millisecond more for each
+}
+
+// RedisLedger is a Ledger in Redis: one string an order, written by SET NX GET, which keeps the first and returns it. Expiry counts from the first
+// decision. Make the client with redisstore.Dial: with go-redis's defaults a lost reply is sent again and a silent server waited for.
+type RedisLedger struct {
+	client  redis.UniversalClient
+	prefix  string
+	keep    time.Duration
+	timeout time.Duration
+}
+
+var _ Ledger = (*RedisLedger)(nil)
+
+// NewRedisLedger makes a RedisLedger.
+func NewRedisLedger(client redis.UniversalClient, cfg RedisLedgerConfig) *RedisLedger {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "verdict:"
+	}
+	if cfg.Keep <= 0 {
+		cfg.Keep = 30 * 24 * time.Hour
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 50 * time.Millisecond
+	}
+	return &RedisLedger{client: client, prefix: cfg.Prefix, keep: cfg.Keep, timeout: cfg.Timeout}
+}
+
+// First is Ledger's. A call made again returns what the first time kept.
+func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, error) {
+	if len(records) == 0 {
+		return nil, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout+time.Duration(len(records))*time.Millisecond/2)
+	defer cancel()
+	pipe, earlier, ttl := l.client.Pipeline(), make([]*redis.StringCmd, len(records)), any(l.keep.Milliseconds())
+	for i := range records {
+		earlier[i] = redis.NewStringCmd(ctx, "set", l.key(records[i].ID), records[i].Record, "nx", "get", "px", ttl)
+		if err := pipe.Process(ctx, earlier[i]); err != nil {
+			return nil, fmt.Errorf("keeping %d decisions in Redis: %w", len(records), err)
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("keeping %d decisions in Redis: %w", len(records), err)
+	}
+	stands := make([][]byte, len(records))
+	for i := range records {
+		record, err := earlier[i].Bytes()
+		switch {
+		case err == nil:
+			stands[i] = record
+		case errors.Is(err, redis.Nil):
+			stands[i] = records[i].Record
+		default: // Exec tells the first error only, and nothing found counts as one
+			return nil, fmt.Errorf("keeping %d decisions in Redis: %w", len(records), err)
+		}
+	}
+	return stands, nil
+}
+
+// Find is Ledger's.
+func (l *RedisLedger) Find(ctx context.Context, id schemas.OrderID) (record []byte, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	record, err = l.client.Get(ctx, l.key(id)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading a decision from Redis: %w", err)
+	}
+	return record, true, nil
+}
+
+// key has the order's id in braces, as the keys of the store: what belongs to an order lies on one node of a cluster.
+func (l *RedisLedger) key(id schemas.OrderID) string { return l.prefix + "d:{" + string(id) + "}" }
