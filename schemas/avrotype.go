@@ -14,6 +14,7 @@ const (
 	maxSchemaBytes  = 256 << 10
 	maxSchemaFields = 5000 // in all, every name expanded wherever it is used
 	maxPrecision    = 1000 // digits of a decimal
+	maxFixed        = 64 << 10
 )
 
 type avroKind uint8
@@ -120,6 +121,7 @@ func checkNesting(text string) error {
 type avroNames struct {
 	cache avro.SchemaCache
 	types map[string]*avroType // :: full name → type; nil while it is being built
+	scope string               // namespace of the record that is being built
 }
 
 func newAvroNames() *avroNames { return &avroNames{types: map[string]*avroType{}} }
@@ -144,6 +146,9 @@ func (n *avroNames) shape(node *avro.SchemaNode) (*avroType, error) {
 		n.types[fullName(node)] = t
 		return t, nil
 	case "fixed":
+		if node.Size > maxFixed {
+			return nil, fmt.Errorf("the type %q has %d bytes, more than the allowed %d", node.Name, node.Size, maxFixed)
+		}
 		t := &avroType{kind: avroFixed, size: node.Size, weight: 1, least: node.Size}
 		n.types[fullName(node)] = t
 		return t, t.setLogical(node)
@@ -158,12 +163,22 @@ func (n *avroNames) shape(node *avro.SchemaNode) (*avroType, error) {
 		t := &avroType{kind: avroKind(i), weight: 1, least: [...]int{0, 1, 1, 1, 4, 8, 1, 1}[i]}
 		return t, t.setLogical(node)
 	}
-	t, known := n.types[node.Type]
+	return n.named(node.Type)
+}
+
+// named finds a type by its full name, or by its name in the namespace around it.
+func (n *avroNames) named(name string) (*avroType, error) {
+	t, known := n.types[name]
+	if n.scope != "" && !strings.Contains(name, ".") {
+		if near, ok := n.types[n.scope+"."+name]; ok {
+			t, known = near, true
+		}
+	}
 	if !known {
-		return nil, fmt.Errorf("the type %q is not known", node.Type)
+		return nil, fmt.Errorf("the type %q is not known", name)
 	}
 	if t == nil {
-		return nil, fmt.Errorf("the type %q contains itself; an order cannot be recursive", node.Type)
+		return nil, fmt.Errorf("the type %q contains itself; an order cannot be recursive", name)
 	}
 	return t, nil
 }
@@ -178,6 +193,9 @@ func fullName(node *avro.SchemaNode) string {
 func (n *avroNames) record(node *avro.SchemaNode) (*avroType, error) {
 	name := fullName(node)
 	n.types[name] = nil
+	outer := n.scope
+	n.scope = name[:max(0, strings.LastIndexByte(name, '.'))]
+	defer func() { n.scope = outer }()
 	t := &avroType{kind: avroRecord, weight: 1, index: make(map[string]int, len(node.Fields))}
 	for i := range node.Fields {
 		f := &node.Fields[i]

@@ -64,20 +64,20 @@ func Hostile() []Bad {
 // with is the smallest order with another amount.
 func with(amount string) string { return strings.Replace(Plain, "75.81", amount, 1) }
 
-// Traps is the schema that the data of HostileAvro claim to be written by. Each is one field's bytes behind "x".
+// Traps is the schema that the data of HostileAvro claim to be written by. Each sits in one branch of a union, behind the id "x".
 const Traps = `{"type":"record","name":"Traps","fields":[{"name":"order_id","type":"string"},{"name":"trap","type":[
-	{"type":"array","items":"string"},
-	{"type":"map","values":"long"},
-	{"type":"array","items":"null"},
-	"string",
-	"bytes",
-	{"type":"array","items":{"type":"record","name":"Wide","fields":[{"name":"a","type":"null"},{"name":"b","type":"null"},{"name":"c","type":["null","string"]}]}},
-	"double",
-	{"type":"enum","name":"E","symbols":["A","B"]},
-	{"type":"fixed","name":"F","size":4},
-	"int",
-	"boolean",
-	{"type":"long","logicalType":"timestamp-millis"}
+	{"type":"record","name":"T0","fields":[{"name":"v","type":{"type":"array","items":"string"}}]},
+	{"type":"record","name":"T1","fields":[{"name":"v","type":{"type":"map","values":"long"}}]},
+	{"type":"record","name":"T2","fields":[{"name":"v","type":{"type":"array","items":"null"}}]},
+	{"type":"record","name":"T3","fields":[{"name":"v","type":"string"}]},
+	{"type":"record","name":"T4","fields":[{"name":"v","type":"bytes"}]},
+	{"type":"record","name":"T5","fields":[{"name":"v","type":{"type":"array","items":{"type":"record","name":"Wide","fields":[{"name":"a","type":"null"},{"name":"b","type":"null"},{"name":"c","type":["null","string"]}]}}}]},
+	{"type":"record","name":"T6","fields":[{"name":"v","type":"double"}]},
+	{"type":"record","name":"T7","fields":[{"name":"v","type":{"type":"enum","name":"E","symbols":["A","B"]}}]},
+	{"type":"record","name":"T8","fields":[{"name":"v","type":{"type":"fixed","name":"F","size":4}}]},
+	{"type":"record","name":"T9","fields":[{"name":"v","type":"int"}]},
+	{"type":"record","name":"T10","fields":[{"name":"v","type":"boolean"}]},
+	{"type":"record","name":"T11","fields":[{"name":"v","type":{"type":"long","logicalType":"timestamp-millis"}}]}
 ]}]}`
 
 // HostileAvro returns data of Traps, framed with that schema id, that must be refused in less than a millisecond and a megabyte.
