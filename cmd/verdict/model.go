@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"verdict/scorer"
+	"verdict/scorer/treemodel"
+)
+
+// newModelCommand looks at model files and bundles without anything else running.
+func newModelCommand() *cobra.Command {
+	c := &cobra.Command{Use: "model", Short: "Score rows with a model, look into it, or check it", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		return c.Help()
+	}}
+	c.AddCommand(newModelPredictCommand(), newModelInspectCommand(), newModelCheckCommand())
+	return c
+}
+
+// modelFlag adds --model, which each of the subcommands needs.
+func modelFlag(c *cobra.Command, path *string) *cobra.Command {
+	c.Flags().StringVar(path, "model", "", "a LightGBM text model, or a bundle's folder")
+	_ = c.MarkFlagRequired("model") // unreachable: the flag is defined in the line above
+	return c
+}
+
+func newModelPredictCommand() *cobra.Command {
+	var path, rows string
+	var how predictMode
+	c := &cobra.Command{
+		Use:   "predict",
+		Short: "Score the rows of a CSV file: one line a row, in order",
+		Long: "predict prints one line a row, in order; several outputs are separated by commas. The columns of the rows are matched to the model's inputs by\n" +
+			"name where the header has these names, else by position. An empty cell or NaN is missing.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			m, err := openModel(path)
+			if err != nil {
+				return fmt.Errorf("%w model: %w", errInvalid, err)
+			}
+			in, err := openRows(rows, c.InOrStdin())
+			if err != nil {
+				return fmt.Errorf("%w rows: %w", errInvalid, err)
+			}
+			defer in.Close()
+			return predictRows(c.OutOrStdout(), m, in, rows, how)
+		},
+	}
+	c.Flags().StringVar(&rows, "rows", "", "a CSV file with a header; - reads stdin")
+	c.Flags().BoolVar(&how.raw, "raw", false, "the sum of the trees, without transform or calibration")
+	c.Flags().BoolVar(&how.contributions, "contributions", false, "each input's part in the raw score, and last the expected score")
+	_ = c.MarkFlagRequired("rows") // unreachable: the flag is defined above
+	c.MarkFlagsMutuallyExclusive("raw", "contributions")
+	return modelFlag(c, &path)
+}
+
+func newModelInspectCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{Use: "inspect", Short: "Say what a model or a bundle holds", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		m, err := openModel(path)
+		if err != nil {
+			return fmt.Errorf("%w model: %w", errInvalid, err)
+		}
+		m.describe(c.OutOrStdout())
+		return nil
+	}}
+	return modelFlag(c, &path)
+}
+
+func newModelCheckCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check a model, and a bundle's golden rows, also by a second engine",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			m, err := openModel(path)
+			if err == nil {
+				err = m.check(c.OutOrStdout(), path)
+			}
+			if err != nil {
+				return fmt.Errorf("%w model: %w", errInvalid, err)
+			}
+			return nil
+		},
+	}
+	return modelFlag(c, &path)
+}
+
+// opened is a model as the subcommands see it: a file, or a bundle's.
+type opened struct {
+	model  *treemodel.Model
+	file   string         // the model's own
+	bundle *scorer.Bundle // nil for a file
+}
+
+// openModel reads a model file or a bundle, whose golden rows are left to check.
+func openModel(path string) (*opened, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{file: path}
+	if !info.IsDir() {
+		o.model, err = treemodel.Open(path)
+		return o, err
+	}
+	load := func(file string, inputs []string) (scorer.Engine, error) {
+		engine, err := treemodel.Load(file, inputs)
+		o.model, _ = engine.(*treemodel.Model)
+		o.file = file
+		return engine, err
+	}
+	o.bundle, err = scorer.OpenBundle(path, map[string]scorer.Loader{"lightgbm": load})
+	return o, err
+}
+
+// inputs returns the names that the model's inputs go by.
+func (o *opened) inputs() []string {
+	if o.bundle != nil {
+		return o.bundle.Layout().Names
+	}
+	return o.model.Inputs()
+}
+
+// describe prints what the model holds, one fact a line.
+func (o *opened) describe(out io.Writer) {
+	line := func(name string, value any) { fmt.Fprintf(out, "%-14s %v\n", name, value) }
+	if b := o.bundle; b != nil {
+		line("bundle", b.Version())
+		line("hash", b.Version().Hash)
+		line("features", b.FeatureSet())
+	}
+	i := o.model.Info()
+	line("file", filepath.Base(o.file))
+	line("format", i.Format)
+	line("objective", or(i.Objective, "none (custom)"))
+	line("transform", i.Transform)
+	line("outputs", i.Outputs)
+	line("trees", i.Trees)
+	line("leaves", fmt.Sprintf("%d, at most %d a tree, depth %d", i.Leaves, i.LargestTree, i.Depth))
+	line("categorical", fmt.Sprintf("%d splits", i.Categorical))
+	if i.AverageOutput {
+		line("averaged", "yes (random forest)")
+	}
+	line("contributions", map[bool]string{true: "yes", false: "no: the file has no counts, or a tree is too deep"}[i.Contributions])
+	line("inputs", fmt.Sprintf("%d: %s", len(o.inputs()), strings.Join(o.inputs(), " ")))
+	if len(i.UnusedFeatures) > 0 {
+		line("never split on", strings.Join(i.UnusedFeatures, " "))
+	}
+}
+
+func or(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
+}
+
+// check runs a bundle's golden rows, and once more by the second engine where that is right. A file alone has been checked when it is open.
+func (o *opened) check(out io.Writer, dir string) error {
+	i := o.model.Info()
+	fmt.Fprintf(out, "%s: %s, %d trees, %d leaves, %d inputs: sound\n", filepath.Base(o.file), i.Format, i.Trees, i.Leaves, len(i.Inputs))
+	if o.bundle == nil {
+		return nil
+	}
+	golden, err := o.bundle.CheckGolden(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "golden.csv: %d rows score as they should\n", len(golden.Scores))
+	text, err := os.ReadFile(o.file)
+	if err != nil {
+		return err
+	}
+	switch compared, err := o.model.CrossCheck(text, golden.Rows); {
+	case err != nil:
+		return fmt.Errorf("second engine: %w", err)
+	case compared:
+		fmt.Fprintln(out, "second engine (leaves): the same raw scores, bit for bit")
+	default:
+		fmt.Fprintln(out, "second engine (leaves): not asked, it does not score this kind of model right")
+	}
+	fmt.Fprintf(out, "bundle %s (%s), for features %s: good\n", o.bundle.Version(), o.bundle.Version().Hash, o.bundle.FeatureSet())
+	return nil
+}
