@@ -23,10 +23,9 @@ func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 	if r.ContentLength > a.MaxBytes {
 		return nil, a.tooLarge(w)
 	}
-	// The body gets a time limit of its own, which is then taken off: net/http goes on reading during the wait to see whether the caller has gone, and
-	// would take the limit's passing for that. Not every ResponseWriter can; then the server's ReadTimeout stands alone.
-	limit := http.NewResponseController(w)
-	_ = limit.SetReadDeadline(time.Now().Add(a.BodyTimeout))
+	// net/http takes this limit off at the body's end, so the wait may be longer. Not every ResponseWriter knows limits; then the server's ReadTimeout
+	// stands alone.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.BodyTimeout))
 	var body bytes.Buffer
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead) // what ReadFrom wants to see free at the end
@@ -34,7 +33,6 @@ func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, a.MaxBytes)); err != nil {
 		return nil, a.unread(w, err)
 	}
-	_ = limit.SetReadDeadline(time.Time{})
 	return body.Bytes(), nil
 }
 

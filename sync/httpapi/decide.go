@@ -134,7 +134,7 @@ func (a *api) await(ctx context.Context, wait *await.Wait, deadline, ackBy time.
 	case <-timer.C:
 	}
 	timer.Reset(time.Until(ackBy))
-	select {
+	select { // on its own, since ackBy may have passed too and select picks any that is ready
 	case <-wait.Done():
 		return answered
 	case <-wait.Acknowledged():

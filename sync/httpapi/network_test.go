@@ -47,7 +47,8 @@ func TestASlowBodyIsGivenUp(t *testing.T) {
 	})
 }
 
-// net/http reads on while a handler waits. The body's time limit must not end that: it would look as if the caller had gone.
+// net/http reads on while a handler waits. The body's time limit must not end that: it would look as if the caller had gone. That net/http takes the
+// limit off by itself is nowhere promised.
 func TestAWaitMayBeLongerThanABody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld()
@@ -58,9 +59,30 @@ func TestAWaitMayBeLongerThanABody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantStatus(t, answer, 200)
+			wantOrder(t, answer, "o1")
 			clear(w.kept) // so that it is decided anew
 		}
+	})
+}
+
+func TestASlowBodyAndTheLongestWaitAreAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld()
+		w.scorer = silent
+		_, client := serve(t, w.cfg)
+		body, more := io.Pipe()
+		order := orderJSON("o1", 5)
+		go func() {
+			_, _ = io.WriteString(more, order[:20])
+			time.Sleep(4900 * time.Millisecond) // virtual
+			_, _ = io.WriteString(more, order[20:])
+			_ = more.Close()
+		}()
+		answer, err := send(t.Context(), client, body, "Prefer: wait=10")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, answer, http.StatusAccepted)
 	})
 }
 
@@ -166,4 +188,36 @@ func TestSlowConnectionsAreClosed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestASlowReaderIsGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, _ := serve(t, newWorld().cfg)
+		conn, err := n.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /openapi.json HTTP/1.1\r\nHost: verdict\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second) // virtual; the longest wait and what goes with it is 22.1 s
+		if got, err := io.ReadAll(conn); err != nil || len(got) != 0 {
+			t.Errorf("the answer was still to be had: %d bytes, error %v", len(got), err)
+		}
+	})
+}
+
+func TestHeadersAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld()
+		_, client := serve(t, w.cfg)
+		for size, status := range map[int]int{8 << 10: 200, 32 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+			answer, err := send(t.Context(), client, strings.NewReader(orderJSON("o1", 5)), "Tracestate: "+strings.Repeat("x", size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantStatus(t, answer, status)
+		}
+	})
 }

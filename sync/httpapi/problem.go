@@ -24,7 +24,7 @@ type problem struct {
 // statusOf says what an order or a label that was refused with this code is in HTTP. Here alone.
 func statusOf(code string) int {
 	switch code {
-	case "json_syntax", "json_duplicate", "json_depth", "json_utf8", "empty":
+	case "json_syntax", "json_duplicate", "json_depth", "empty":
 		return http.StatusBadRequest
 	case codeConflict:
 		return http.StatusConflict

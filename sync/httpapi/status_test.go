@@ -57,6 +57,7 @@ func TestEveryStatus(t *testing.T) {
 		{name: "no docs page", call: "GET /docs", status: 404, code: "route_unknown"},
 		{name: "batch is not built", call: "POST /v1/decisions/batch", body: "[]", status: 405, code: "method_not_allowed"},
 		{name: "no such method", call: "PUT /v1/decisions", body: "{}", status: 405, code: "method_not_allowed", want: map[string]string{"Allow": "POST"}},
+		{name: "reading only", call: "DELETE /v1/decisions/o1", status: 405, code: "method_not_allowed", want: map[string]string{"Allow": "GET, HEAD"}},
 		{name: "no browser's question", call: "OPTIONS /v1/decisions", status: 405, code: "method_not_allowed", want: map[string]string{"Access-Control-Allow-Origin": ""}},
 		{name: "refused as another order", given: func(w *world) { refuse(w, "order_conflict") }, call: decisions, body: orderJSON("o1", 5), status: 409, code: "order_conflict", sent: 1},
 		{
@@ -97,8 +98,10 @@ func TestEveryStatus(t *testing.T) {
 		},
 		{name: "store away", given: func(w *world) { w.lookup = away }, call: decisions, body: orderJSON("o1", 5), status: 200, sent: 1},
 
+		{name: "kept decision is broken, the order comes again", given: func(w *world) { w.kept["o1"] = []byte("{") }, call: decisions, body: orderJSON("o1", 5), status: 200, sent: 1},
+
 		{name: "unknown decision", call: "GET /v1/decisions/o1", status: 404, code: "decision_unknown"},
-		{name: "impossible id", call: "GET /v1/decisions/o%201", status: 404, code: "decision_unknown"},
+		{name: "impossible id", given: func(w *world) { w.lookup = away /* and is not asked */ }, call: "GET /v1/decisions/o%201", status: 404, code: "decision_unknown"},
 		{name: "decisions cannot be read", given: func(w *world) { w.lookup = away }, call: "GET /v1/decisions/o1", status: 503, code: "store_away"},
 		{
 			name: "kept decision is broken", given: func(w *world) { w.kept["o1"] = []byte("{") }, call: "GET /v1/decisions/o1",
@@ -119,6 +122,7 @@ func TestEveryStatus(t *testing.T) {
 		{name: "labels cannot be kept", given: func(w *world) { w.learn = errAway }, call: labels, body: label, status: 503, code: "kafka_away"},
 
 		{name: "alive", call: "GET /livez", status: 200},
+		{name: "alive, in short", call: "HEAD /livez", status: 200},
 		{name: "not alive", given: func(w *world) { w.cfg.Live = func() error { return errAway } }, call: "GET /livez", status: 503, code: "not_live"},
 		{name: "ready", given: func(w *world) { w.cfg.Ready = func() error { return nil } }, call: "GET /readyz", status: 200},
 		{name: "not ready", given: func(w *world) { w.cfg.Ready = func() error { return errors.New("no reply partition yet") } }, call: "GET /readyz", status: 503, code: "not_ready"},

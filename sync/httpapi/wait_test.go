@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -323,17 +324,113 @@ func TestTheSecondCallerIsAnsweredWhenTheFirstHasGone(t *testing.T) {
 	})
 }
 
+// Who shares a submission that Kafka has not acknowledged is promised nothing before it has, and waits for that no longer than who submitted.
+func TestSharersArePromisedNothingBeforeTheAcknowledgement(t *testing.T) {
+	for name, test := range map[string]struct {
+		ack    time.Duration
+		status int
+		after  time.Duration
+	}{
+		"acknowledged late": {ack: 300 * time.Millisecond, status: http.StatusAccepted, after: 300 * time.Millisecond},
+		"never":             {ack: time.Minute, status: http.StatusServiceUnavailable, after: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.scorer = silent
+				w.submit = func(context.Context) error { // a client of Kafka that does not heed its context
+					time.Sleep(test.ack) // virtual
+					return nil
+				}
+				api := httpapi.New(w.cfg)
+				began := time.Now()
+				var all sync.WaitGroup
+				all.Go(func() { post(api, orderJSON("o1", 5)) })
+				synctest.Wait()
+				answer := post(api, orderJSON("o1", 5), "Prefer: wait=0.05")
+				if took := time.Since(began); answer.Code != test.status || took != test.after {
+					t.Errorf("status %d after %v, want %d after %v", answer.Code, took, test.status, test.after)
+				}
+				all.Wait()
+				wantNobodyWaiting(t, w.desk)
+			})
+		})
+	}
+}
+
+func TestACallerThatGoesDuringALookupIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.lookup = func(ctx context.Context) error { return pause(ctx, time.Hour) }
+		ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
+		defer leave()
+		callContext(ctx, httpapi.New(w.cfg), http.MethodGet, "/v1/decisions/o1", "")
+		if got := w.metric(t, "verdict_http_dependency_failures_total", "call=lookup"); got != 0 || w.log.String() != "" {
+			t.Errorf("%v failed lookups, log %q", got, w.log.String())
+		}
+	})
+}
+
+func TestLabelsOfACallerThatGoesAreStillPublishedWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		published := false
+		w.cfg.Learn = func(ctx context.Context, _ []schemas.Label, _ [][]byte) error {
+			err := pause(ctx, 100*time.Millisecond)
+			published = err == nil
+			return err
+		}
+		ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
+		defer leave()
+		callContext(ctx, httpapi.New(w.cfg), http.MethodPost, "/v1/labels", `{"order_id":"o1","fraud":true,"known_at":"2026-02-28T00:00:00Z"}`)
+		if !published {
+			t.Error("publishing was cut short")
+		}
+	})
+}
+
+func TestNewRefusesAnUnusableConfig(t *testing.T) {
+	whole := newWorld().cfg
+	whole.Registerer = nil
+	httpapi.New(whole)
+	for name, spoil := range map[string]func(*httpapi.Config){
+		"no Decode":        func(c *httpapi.Config) { c.Decode = nil },
+		"no Submit":        func(c *httpapi.Config) { c.Submit = nil },
+		"no Lookup":        func(c *httpapi.Config) { c.Lookup = nil },
+		"no Learn":         func(c *httpapi.Config) { c.Learn = nil },
+		"no Desk":          func(c *httpapi.Config) { c.Desk = nil },
+		"order schema []":  func(c *httpapi.Config) { c.OrderSchema = json.RawMessage("[]") },
+		"order schema {":   func(c *httpapi.Config) { c.OrderSchema = json.RawMessage("{") },
+		"order schema nil": func(c *httpapi.Config) { c.OrderSchema = json.RawMessage("null") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := whole
+			spoil(&cfg)
+			defer func() {
+				if recover() == nil {
+					t.Error("taken")
+				}
+			}()
+			httpapi.New(cfg)
+		})
+	}
+}
+
 func TestMetricsHoldNoIDs(t *testing.T) {
 	w := newWorld()
+	w.cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "as a handler that sets no status\n") })
 	api := httpapi.New(w.cfg)
 	for i := range 50 {
 		post(api, orderJSON(fmt.Sprint("secret-", i), i))
 		call(api, http.MethodGet, fmt.Sprint("/v1/decisions/secret-", i), "")
 		call(api, http.MethodGet, fmt.Sprint("/secret-", i), "")
 	}
+	call(api, http.MethodGet, "/metrics", "")
 	w.scorer = silent
 	post(api, orderJSON("secret-x", 5), "Prefer: respond-async")
-	for name, want := range map[string]float64{"code=2xx route=/v1/decisions": 51, "code=2xx route=/v1/decisions/{order_id}": 50, "code=4xx route=other": 50} {
+	for name, want := range map[string]float64{
+		"code=2xx route=/v1/decisions": 51, "code=2xx route=/v1/decisions/{order_id}": 50, "code=4xx route=other": 50, "code=2xx route=/metrics": 1,
+	} {
 		if got := w.metric(t, "verdict_http_request_seconds", strings.Fields(name)...); got != want {
 			t.Errorf("%s: %v requests, want %v", name, got, want)
 		}
@@ -366,10 +463,13 @@ func BenchmarkPOST(b *testing.B) {
 	}
 	api := httpapi.New(cfg)
 	body := orderJSON("o1", 5)
+	template := httptest.NewRequest(http.MethodPost, "/v1/decisions", http.NoBody)
+	template.Header.Set("Content-Type", "application/json")
+	template.ContentLength = int64(len(body))
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest(http.MethodPost, "/v1/decisions", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
+		r := template.WithContext(template.Context())
+		r.Body = io.NopCloser(strings.NewReader(body))
 		answer := &discard{header: http.Header{}}
 		if api.ServeHTTP(answer, r); answer.status != 200 {
 			b.Fatal(answer.status)
