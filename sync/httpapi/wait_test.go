@@ -418,7 +418,9 @@ func TestNewRefusesAnUnusableConfig(t *testing.T) {
 
 func TestMetricsHoldNoIDs(t *testing.T) {
 	w := newWorld()
-	w.cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "as a handler that sets no status\n") })
+	w.cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "as a handler that sets no status\n")
+	})
 	api := httpapi.New(w.cfg)
 	for i := range 50 {
 		post(api, orderJSON(fmt.Sprint("secret-", i), i))
