@@ -16,8 +16,12 @@ type csvWriter struct {
 }
 
 func newCSVWriter(w *bufio.Writer, layout *schemas.Layout) (*csvWriter, error) {
+	taken := []string{"order_id"}
+	if err := free(layout, taken); err != nil {
+		return nil, err
+	}
 	header := csv.NewWriter(w)
-	if err := header.Write(append([]string{"order_id"}, layout.Names...)); err != nil {
+	if err := header.Write(append(taken, layout.Names...)); err != nil {
 		return nil, err
 	}
 	header.Flush()

@@ -12,8 +12,8 @@ import (
 	"verdict/schemas/expr"
 )
 
-// ErrFields is wrapped by Run's error when the feature set names a field that no order has: the spec is at fault, or the file.
-var ErrFields = errors.New("the feature set does not fit the orders")
+// ErrFeatures is wrapped by Run's error when the feature set is at fault: it names a field that no order has, or a column that a file has already.
+var ErrFeatures = errors.New("the feature set does not fit")
 
 const (
 	peekOrders = 10_000
@@ -65,7 +65,7 @@ func checkFields(file string, uses []preprocess.FieldUse, orders []item) error {
 		}
 		faults = append(faults, errors.New(text))
 	}
-	return fmt.Errorf("%w (looked at the first %d orders; a field that is rarely set can be declared with --schema):\n%w", ErrFields, len(orders), errors.Join(faults...))
+	return fmt.Errorf("%w the first %d orders (a field that is rarely set can be declared with --schema):\n%w", ErrFeatures, len(orders), errors.Join(faults...))
 }
 
 // has says whether a record has a field, be it null.

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/parquet-go/parquet-go"
@@ -28,12 +27,11 @@ type parquetWriter struct {
 }
 
 func newParquetWriter(w io.Writer, layout *schemas.Layout) (*parquetWriter, error) {
-	for _, name := range []string{"order_id", "occurred_at"} {
-		if _, taken := layout.Index(name); taken {
-			return nil, fmt.Errorf("feature %q of %s has the name of a column that features.parquet has already", name, layout.Features)
-		}
+	taken := []string{"order_id", "occurred_at"}
+	if err := free(layout, taken); err != nil {
+		return nil, err
 	}
-	group := columns{Group: make(parquet.Group), names: append([]string{"order_id", "occurred_at"}, layout.Names...)}
+	group := columns{Group: make(parquet.Group), names: append(taken, layout.Names...)}
 	for _, name := range layout.Names {
 		group.Group[name] = parquet.Optional(parquet.Leaf(parquet.DoubleType))
 	}
@@ -42,7 +40,6 @@ func newParquetWriter(w io.Writer, layout *schemas.Layout) (*parquetWriter, erro
 	file := parquet.NewGenericWriter[any](w,
 		parquet.NewSchema("features", group),
 		parquet.Compression(&parquet.Zstd),
-		parquet.CreatedBy("verdict", layout.Features.String(), layout.Features.Hash),
 		parquet.KeyValueMetadata(metaName, layout.Features.Name),
 		parquet.KeyValueMetadata(metaVersion, layout.Features.Version),
 		parquet.KeyValueMetadata(metaHash, layout.Features.Hash))

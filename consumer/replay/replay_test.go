@@ -323,8 +323,8 @@ func TestReplayRefusesAFieldThatNoOrderHas(t *testing.T) {
 	orders := put(t, "orders.jsonl", []byte(`{"order_id":"o1","occurred_at":"2026-01-01T00:00:00Z","customer":{"id":"a"},"amounts":3}`+"\n"))
 	cfg, out := small(t, orders)
 	_, err := replay.Run(t.Context(), cfg)
-	if !errors.Is(err, replay.ErrFields) {
-		t.Fatalf("error %v, want ErrFields", err)
+	if !errors.Is(err, replay.ErrFeatures) {
+		t.Fatalf("error %v, want ErrFeatures", err)
 	}
 	for _, want := range []string{cfg.File + `:7: no order has the field "amount"; did you mean "amounts"?`, `:5: no order has the field "customer_id"; did you mean "customer.id"?`, "--schema"} {
 		if !strings.Contains(err.Error(), want) {
@@ -332,6 +332,21 @@ func TestReplayRefusesAFieldThatNoOrderHas(t *testing.T) {
 		}
 	}
 	empty(t, out)
+}
+
+func TestReplayRefusesAFeatureNamedLikeAColumnOfTheFile(t *testing.T) {
+	for format, name := range map[replay.Format]string{replay.CSV: "order_id", replay.Parquet: "occurred_at"} {
+		cfg, out := small(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1))))
+		features, err := preprocess.Parse("clash.yaml", []byte(strings.Replace(spec, "  mean:", "  "+name+":", 1)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Features, cfg.Write = features, format
+		if _, err := replay.Run(t.Context(), cfg); !errors.Is(err, replay.ErrFeatures) {
+			t.Errorf("%s: error %v, want ErrFeatures", name, err)
+		}
+		empty(t, out)
+	}
 }
 
 // empty fails the test when the folder has anything in it.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"time"
 
 	"verdict/preprocess"
@@ -37,4 +38,14 @@ func (r *rows) vector(i int) []float64 { return r.values[i*r.width : (i+1)*r.wid
 type rowWriter interface {
 	write(*rows) error
 	close() error // after the last row
+}
+
+// free says whether no feature has the name of a column that a file has already.
+func free(layout *schemas.Layout, taken []string) error {
+	for _, name := range taken {
+		if _, clash := layout.Index(name); clash {
+			return fmt.Errorf("%w the file: it has a column %q already", ErrFeatures, name)
+		}
+	}
+	return nil
 }

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"verdict/consumer/replay"
+	"verdict/preprocess"
+	"verdict/preprocess/memstore"
+	"verdict/schemas"
+	"verdict/scorer"
+)
+
+// replayFlags are the flags of verdict replay.
+type replayFlags struct {
+	orders, labels, schema, features string
+	models, policies                 []string
+	since, until                     string
+	lateness                         durationFlag
+	out, write                       string
+}
+
+func newReplayCommand() *cobra.Command {
+	f := replayFlags{lateness: durationFlag(30 * 24 * time.Hour)}
+	cmd := &cobra.Command{
+		Use:   "replay --orders SRC --features FILE",
+		Short: "Run a history of orders through features, model and policy",
+		Long: `Run a history of orders through the same path as live, and write what would have been computed and decided at the time.
+
+SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, or - for JSON lines on stdin. An order sees the labels that were known by its
+own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
+
+Files in --out, all of them complete or none there: features.csv (order_id, then the features in order; missing is empty; numbers in the fewest digits that
+read back the same, without an exponent from 1e-6 up to 1e21) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.`,
+		Example: `  verdict replay --orders orders.jsonl.gz --labels labels.jsonl.gz --features card.yaml --since 2018-07-25 --write features:parquet
+  verdict replay --orders orders.avro --features card.yaml --model models/card/1 --policy policy.yaml --out run1
+  zcat orders.gz | verdict replay --orders - --features card.yaml --out -`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.orders, "orders", "", "the orders: `SRC`")
+	flags.StringVar(&f.labels, "labels", "", "what became known of them: `SRC`")
+	flags.StringVar(&f.schema, "schema", "", "what an order looks like: `FILE` .avsc or JSON Schema (else any object with the fields that the features name)")
+	flags.StringVar(&f.features, "features", "", "the feature set: `FILE`")
+	flags.StringArrayVar(&f.models, "model", nil, "the model bundle: `DIR`")
+	flags.StringArrayVar(&f.policies, "policy", nil, "the policy: `FILE`")
+	flags.StringVar(&f.since, "since", "", "write from this `TIME` on (RFC 3339, or a date); earlier orders only warm up")
+	flags.StringVar(&f.until, "until", "", "read no order of this `TIME` or later")
+	flags.Var(&f.lateness, "lateness", "how far behind the newest an order may lie and still find all that it asks for")
+	flags.StringVar(&f.out, "out", ".", "`DIR` of the files; - writes the features as CSV to stdout, and nothing else")
+	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions (default features, and decisions with --model or --policy)")
+	for _, name := range []string{"orders", "features"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // unreachable: both are defined above
+		}
+	}
+	return cmd
+}
+
+func (f *replayFlags) run(cmd *cobra.Command) error {
+	cfg, err := f.config()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	cfg.Stdin, cfg.Stderr = cmd.InOrStdin(), cmd.ErrOrStderr()
+	cfg.Terminal = term.IsTerminal(int(os.Stderr.Fd())) && cmd.ErrOrStderr() == os.Stderr //nolint:gosec // a file descriptor is small
+	cfg.Color = os.Getenv("NO_COLOR") == ""
+	if f.out == "-" {
+		cfg.Stdout = cmd.OutOrStdout()
+	} else if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
+		return fmt.Errorf("creating the folder of --out: %w", err)
+	}
+	done, err := replay.Run(cmd.Context(), cfg)
+	if errors.Is(err, replay.ErrFeatures) {
+		return fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	if err != nil {
+		return fmt.Errorf("replaying: %w", err)
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
+	return nil
+}
+
+// config makes the replay's configuration of the flags, and reads the files that they name.
+func (f *replayFlags) config() (replay.Config, error) {
+	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	if len(f.models) > 1 || len(f.policies) > 1 {
+		return cfg, errors.New("one --model and one --policy: comparing several is not there yet")
+	}
+	var err error
+	if cfg.Orders, err = location(f.orders); err != nil {
+		return cfg, fmt.Errorf("--orders: %w", err)
+	}
+	if f.labels != "" {
+		labels, err := location(f.labels)
+		if err != nil {
+			return cfg, fmt.Errorf("--labels: %w", err)
+		}
+		if labels.Stdin() && cfg.Orders.Stdin() {
+			return cfg, errors.New("--orders and --labels cannot both be read from stdin")
+		}
+		cfg.Labels = &labels
+	}
+	if err := f.times(&cfg); err != nil {
+		return cfg, err
+	}
+	if cfg.Schema, err = loadSchema(cmp.Or(f.schema, anySchema)); err != nil {
+		return cfg, err
+	}
+	if cfg.Features, err = preprocess.Load(f.features, cfg.Schema); err != nil {
+		return cfg, err
+	}
+	if cfg.Scorer, err = f.scorer(cfg.Schema, cfg.Features.Layout()); err != nil {
+		return cfg, err
+	}
+	return cfg, f.outputs(&cfg)
+}
+
+// location reads a SRC, whose file must be there.
+func location(s string) (replay.Location, error) {
+	at, err := replay.ParseLocation(s)
+	if err == nil && !at.Stdin() {
+		_, err = os.Stat(s)
+	}
+	return at, err
+}
+
+func (f *replayFlags) times(cfg *replay.Config) (err error) {
+	if cfg.Since, err = parseTime(f.since); err != nil {
+		return fmt.Errorf("--since: %w", err)
+	}
+	if cfg.Until, err = parseTime(f.until); err != nil {
+		return fmt.Errorf("--until: %w", err)
+	}
+	if !cfg.Since.IsZero() && !cfg.Until.IsZero() && !cfg.Since.Before(cfg.Until) {
+		return errors.New("--since must lie before --until")
+	}
+	return nil
+}
+
+// parseTime reads an RFC 3339 time or a date, which is its first moment in UTC; nothing is the zero time.
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a date such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z", s)
+}
+
+// durationFlag is a duration as people write them in the config too: 30d, 12h.
+type durationFlag time.Duration
+
+// Set reads a duration.
+func (d *durationFlag) Set(text string) error {
+	v, err := durationHook(reflect.TypeFor[string](), reflect.TypeFor[time.Duration](), text)
+	if err != nil {
+		return err
+	}
+	length, ok := v.(time.Duration)
+	if !ok || length < 0 {
+		return errors.New("must not be negative")
+	}
+	*d = durationFlag(length)
+	return nil
+}
+
+// String returns whole days as such.
+func (d *durationFlag) String() string {
+	const day = 24 * time.Hour
+	if length := time.Duration(*d); length%day != 0 {
+		return length.String()
+	}
+	return fmt.Sprintf("%dd", time.Duration(*d)/day)
+}
+
+// Type names the kind of value in the help.
+func (d *durationFlag) Type() string { return "DURATION" }
+
+// scorer makes a scorer of --model and --policy; without either there is none.
+func (f *replayFlags) scorer(fields *schemas.Schema, layout *schemas.Layout) (*scorer.Scorer, error) {
+	cfg := scorer.Config{Layout: layout}
+	var err error
+	if len(f.models) > 0 {
+		if cfg.Champion, err = scorer.LoadBundle(f.models[0], modelLoaders()); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.policies) > 0 {
+		if cfg.Policy, err = scorer.LoadPolicy(f.policies[0], fields, layout); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Champion == nil && cfg.Policy == nil {
+		return nil, nil //nolint:nilnil // features only
+	}
+	return scorer.New(cfg)
+}
+
+// outputs reads --write.
+func (f *replayFlags) outputs(cfg *replay.Config) error {
+	write := f.write
+	if write == "" && cfg.Scorer != nil && f.out != "-" {
+		write = "features,decisions"
+	} else if write == "" {
+		write = "features"
+	}
+	for _, what := range strings.Split(write, ",") {
+		switch what {
+		case "features", "features:csv":
+			cfg.Write = replay.CSV
+		case "features:parquet":
+			cfg.Write = replay.Parquet
+		case "decisions":
+			cfg.Decide = true
+		case "report":
+			return errors.New("--write: report is not there yet; features and decisions are")
+		default:
+			return fmt.Errorf("--write: %q is none of features, features:csv, features:parquet, decisions", what)
+		}
+	}
+	switch {
+	case cfg.Decide && cfg.Scorer == nil:
+		return errors.New("--write decisions needs --model or --policy")
+	case f.out == "-" && (cfg.Write != replay.CSV || cfg.Decide):
+		return errors.New("--out - writes features as CSV to stdout and nothing else")
+	default:
+		return nil
+	}
+}
