@@ -66,7 +66,7 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) {
 func (a *api) kept(ctx context.Context, id schemas.OrderID, content uint64) ([]byte, *problem) {
 	record, err := a.lookup(ctx, id)
 	if err != nil || record == nil {
-		return nil, nil //nolint:nilerr // lookup has counted and logged it
+		return nil, nil // lookup has counted and logged an error
 	}
 	first, err := schemas.DecodeDecision(record)
 	if err != nil {

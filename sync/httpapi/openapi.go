@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	strict "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // openAPI is the OpenAPI 3.1 document, rendered once from the table of routes.
@@ -55,16 +57,16 @@ func orderShape(text json.RawMessage) *huma.Schema {
 	if len(text) == 0 {
 		return &huma.Schema{Type: huma.TypeObject, Description: "The order."}
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil || members == nil {
+	var members map[string]jsontext.Value
+	if err := strict.Unmarshal(text, &members); err != nil || members == nil {
 		panic(fmt.Sprint("httpapi: Config.OrderSchema is not a JSON object: ", err))
 	}
 	if members["$id"] == nil {
-		members["$id"] = json.RawMessage(`"urn:verdict:order"`)
+		members["$id"] = jsontext.Value(`"urn:verdict:order"`)
 	}
 	s := &huma.Schema{Extensions: make(map[string]any, len(members))}
 	for name, value := range members {
-		s.Extensions[name] = value
+		s.Extensions[name] = json.RawMessage(value)
 	}
 	return s
 }

@@ -456,7 +456,7 @@ func BenchmarkPOST(b *testing.B) {
 	w.cfg.Registerer = prometheus.NewRegistry()
 	cfg := w.cfg
 	public := []byte(`{"order_id":"o1","action":"approve"}`)
-	var kafka, order = w.desk, schemas.Order{ID: "o1"}
+	kafka, order := w.desk, schemas.Order{ID: "o1"}
 	cfg.Decode = func(raw []byte) (schemas.Order, uint64, error) { return order, uint64(len(raw)), nil } // the codec has benchmarks of its own
 	cfg.Lookup = func(context.Context, schemas.OrderID) ([]byte, bool, error) { return nil, false, nil }
 	cfg.Submit = func(_ context.Context, r httpapi.Request) error {

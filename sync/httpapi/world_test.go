@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -292,7 +293,8 @@ func send(ctx context.Context, client *http.Client, body io.Reader, headers ...s
 	}
 	defer got.Body.Close()
 	answer := httptest.NewRecorder()
-	answer.Code, answer.HeaderMap = got.StatusCode, got.Header
+	answer.Code = got.StatusCode
+	maps.Copy(answer.Header(), got.Header)
 	_, err = io.Copy(answer.Body, got.Body)
 	return answer, err
 }

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/v2"
+	"go.yaml.in/yaml/v3"
+
+	"verdict/consumer/kafka"
+	"verdict/schemas/expr"
+)
+
+// Config is verdict.yaml, and this struct is its manual. Every key may also be set in the environment: kafka.bootstrap_servers is
+// VERDICT_KAFKA_BOOTSTRAP_SERVERS (lists with commas), which wins over the file. A key marked secret may be given as KEY_file instead, the path of a file
+// that holds it. File paths are relative to verdict.yaml. Durations are 500ms, 10s, 5m, 1h, 7d, 2w. An unknown key is an error.
+type Config struct {
+	Features string `koanf:"features"` // the feature set (YAML)
+	Model    string `koanf:"model"`    // the champion's bundle (a folder)
+	Policy   string `koanf:"policy"`   // the policy (YAML)
+
+	Orders   OrdersConfig   `koanf:"orders"`
+	Kafka    KafkaConfig    `koanf:"kafka"`
+	Registry RegistryConfig `koanf:"registry"`
+	Redis    RedisConfig    `koanf:"redis"`
+	State    StateConfig    `koanf:"state"`
+	API      APIConfig      `koanf:"api"`
+	Admin    AdminConfig    `koanf:"admin"`
+	Log      LogConfig      `koanf:"log"`
+}
+
+// OrdersConfig says what an order looks like.
+type OrdersConfig struct {
+	Schema   string `koanf:"schema"`    // .avsc or JSON Schema of the orders; empty is verdict's own order.avsc; "any" takes every JSON object
+	MaxBytes int    `koanf:"max_bytes"` // largest order, in bytes
+	Key      string `koanf:"key"`       // field that orders sent by the API are keyed by; empty is the first field of the feature set's first entity
+}
+
+// KafkaConfig is the connection (its keys are Kafka's own names, see kafka.Connection) and what verdict does with it.
+type KafkaConfig struct {
+	kafka.Connection `koanf:",squash"`
+
+	Topics          kafka.Topics  `koanf:"topics"`
+	Group           string        `koanf:"group_id"`           // consumer group; the sync lane's is this + ".sync"
+	GroupInstanceID string        `koanf:"group_instance_id"`  // static membership: a restart keeps its partitions. Must differ between processes
+	SessionTimeout  time.Duration `koanf:"session_timeout"`    // how long a silent member keeps its partitions
+	MaxPollRecords  int           `koanf:"max_poll_records"`   // records a step
+	CommitInterval  time.Duration `koanf:"commit_interval"`    // how often offsets of finished steps are sent
+	CreateTopics    bool          `koanf:"create_topics"`      // create missing topics on start; existing ones are never altered
+	Partitions      int32         `koanf:"partitions"`         // of topics that are created
+	Replication     int16         `koanf:"replication_factor"` // of topics that are created; 0 is the broker's default
+	ReplyTopics     []string      `koanf:"reply_topics"`       // more topics that a client may ask its reply on, beside topics.replies
+}
+
+// RegistryConfig is the schema registry; without urls, orders are JSON.
+type RegistryConfig struct {
+	URLs     []string `koanf:"urls"`
+	User     string   `koanf:"user"`
+	Password string   `koanf:"password" secret:"true"`
+}
+
+// RedisConfig is where state and first decisions are kept.
+type RedisConfig struct {
+	Addresses []string      `koanf:"addresses"` // host:port; several are a cluster
+	Username  string        `koanf:"username"`
+	Password  string        `koanf:"password" secret:"true"`
+	DB        int           `koanf:"db"`
+	TLS       bool          `koanf:"tls"`
+	Prefix    string        `koanf:"prefix"`  // of every key
+	Timeout   time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
+}
+
+// StateConfig says how long what is kept.
+type StateConfig struct {
+	Store     string        `koanf:"store"`     // redis, or memory: one process, nothing survives it
+	Lateness  time.Duration `koanf:"lateness"`  // an order that is later than this may miss some of its windows
+	Decisions time.Duration `koanf:"decisions"` // an order id that comes again within this gets its first decision; GET /v1/decisions finds it
+}
+
+// APIConfig is the synchronous JSON API.
+type APIConfig struct {
+	Listen         string        `koanf:"listen"`
+	Wait           time.Duration `koanf:"wait"`            // a caller without Prefer: wait gets 202 after this
+	MaxWait        time.Duration `koanf:"max_wait"`        // the longest that a caller may prefer
+	MaxWaiting     int           `koanf:"max_waiting"`     // callers at once; more are refused with 503
+	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes any (sharing one is safe, only wasteful)
+}
+
+// AdminConfig is the port of /livez, /readyz and /metrics of a process without the API.
+type AdminConfig struct {
+	Listen string `koanf:"listen"`
+}
+
+// LogConfig is the log, on stderr.
+type LogConfig struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // text, json
+}
+
+// defaultConfig returns the values of keys that are not set.
+func defaultConfig() Config {
+	return Config{
+		Orders: OrdersConfig{MaxBytes: 64 << 10},
+		Kafka: KafkaConfig{
+			Topics: kafka.Topics{Orders: "orders", Sync: "orders.sync", Labels: "labels", Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
+			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4,
+		},
+		Redis: RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
+		State: StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
+		API:   APIConfig{Listen: ":8080", Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
+		Admin: AdminConfig{Listen: ":9464"},
+		Log:   LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// loadConfig reads file (an empty name: the environment alone) over the defaults. Its errors name file, line and the nearest right key.
+func loadConfig(file string, environ []string) (Config, error) {
+	keys, secrets := configKeys(reflect.TypeFor[Config](), "")
+	k := koanf.New(".")
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)
+		}
+		values, err := configFile(file, text, keys)
+		if err != nil {
+			return Config{}, fmt.Errorf("%w: %w", errInvalid, err)
+		}
+		if err := k.Load(confmap.Provider(values, "."), nil); err != nil {
+			return Config{}, fmt.Errorf("reading %s: %w: %w", file, errInvalid, err)
+		}
+	}
+	if err := k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: envKey(keys), EnvironFunc: func() []string { return environ }}), nil); err != nil {
+		return Config{}, fmt.Errorf("reading the environment: %w: %w", errInvalid, err)
+	}
+	for _, key := range secrets {
+		if err := secretFile(k, file, key); err != nil {
+			return Config{}, err
+		}
+	}
+	cfg := defaultConfig()
+	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, Squash: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(durationHook, mapstructure.StringToSliceHookFunc(",")),
+	}})
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)
+	}
+	for _, path := range []*string{&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Orders.Schema} {
+		if *path != "" && *path != anySchema && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(file), *path)
+		}
+	}
+	return cfg, cfg.validate()
+}
+
+const (
+	envPrefix = "VERDICT_"
+	anySchema = "any"
+)
+
+// validate says all that is wrong with values that have the right form.
+func (c *Config) validate() error {
+	var faults []error
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	must(c.Features != "", "features: the feature set is not named")
+	must(c.Model != "", "model: the model bundle is not named")
+	must(c.Policy != "", "policy: the policy is not named")
+	must(len(c.Kafka.BootstrapServers) > 0, "kafka.bootstrap_servers: no broker is named")
+	must(c.State.Store == "memory" || c.State.Store == "redis", "state.store: %q is not redis or memory", c.State.Store)
+	must(c.State.Store == "memory" || len(c.Redis.Addresses) > 0, "redis.addresses: no server is named (state.store: memory needs none, and keeps nothing)")
+	must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
+	must(c.Kafka.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
+	must(c.Kafka.Partitions > 0, "kafka.partitions: must be above 0")
+	must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"state.lateness", c.State.Lateness}, {"state.decisions", c.State.Decisions}, {"api.wait", c.API.Wait}, {"api.max_wait", c.API.MaxWait},
+		{"redis.timeout", c.Redis.Timeout}, {"kafka.session_timeout", c.Kafka.SessionTimeout}, {"kafka.commit_interval", c.Kafka.CommitInterval},
+	} {
+		must(d.value > 0, "%s: must be above 0", d.key)
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("%w config: %w", errInvalid, errors.Join(faults...))
+	}
+	return nil
+}
+
+// configKeys returns the dotted keys of a config struct, and those of them that are secrets.
+func configKeys(t reflect.Type, prefix string) (keys, secrets []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, _, _ := strings.Cut(f.Tag.Get("koanf"), ",")
+		switch {
+		case tag == "-":
+		case f.Anonymous:
+			k, s := configKeys(f.Type, prefix)
+			keys, secrets = append(keys, k...), append(secrets, s...)
+		case f.Type.Kind() == reflect.Struct:
+			k, s := configKeys(f.Type, prefix+tag+".")
+			keys, secrets = append(keys, k...), append(secrets, s...)
+		default:
+			keys = append(keys, prefix+tag)
+			if f.Tag.Get("secret") != "" {
+				keys, secrets = append(keys, prefix+tag+"_file"), append(secrets, prefix+tag)
+			}
+		}
+	}
+	return keys, secrets
+}
+
+// configFile reads verdict.yaml into a flat map, and refuses unknown and double keys with their lines.
+func configFile(file string, text []byte, keys []string) (map[string]any, error) {
+	var doc yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	values := make(map[string]any)
+	var faults []error
+	var walk func(n *yaml.Node, prefix string)
+	walk = func(n *yaml.Node, prefix string) {
+		if n.Kind != yaml.MappingNode {
+			faults = append(faults, fmt.Errorf("%s:%d: %s must be keys and values", file, n.Line, strings.TrimSuffix(prefix, ".")))
+			return
+		}
+		for i := 0; i < len(n.Content); i += 2 {
+			name, value := n.Content[i], n.Content[i+1]
+			key := prefix + name.Value
+			switch kind := keyKind(key, keys); {
+			case value.Kind == yaml.AliasNode:
+				faults = append(faults, fmt.Errorf("%s:%d: %s: aliases are not taken", file, value.Line, key))
+			case kind == "":
+				faults = append(faults, fmt.Errorf("%s:%d: unknown key %s%s", file, name.Line, key, didYouMean(expr.Nearest(key, keys))))
+			case kind == "section":
+				walk(value, key+".")
+			case values[key] != nil:
+				faults = append(faults, fmt.Errorf("%s:%d: %s stands twice", file, name.Line, key))
+			default:
+				var v any
+				if err := value.Decode(&v); err != nil {
+					faults = append(faults, fmt.Errorf("%s:%d: %s: %w", file, value.Line, key, err))
+				}
+				values[key] = v
+			}
+		}
+	}
+	if len(doc.Content) > 0 {
+		walk(doc.Content[0], "")
+	}
+	return values, errors.Join(faults...)
+}
+
+// keyKind says whether key is a key, a section of keys, or neither.
+func keyKind(key string, keys []string) string {
+	for _, k := range keys {
+		if k == key {
+			return "key"
+		}
+		if strings.HasPrefix(k, key+".") {
+			return "section"
+		}
+	}
+	return ""
+}
+
+func didYouMean(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " (did you mean " + name + "?)"
+}
+
+// envKey maps VERDICT_KAFKA_GROUP_ID to kafka.group_id. Variables that name no key are passed over, as a cluster sets some by itself
+// (VERDICT_SERVICE_HOST for a service called verdict).
+func envKey(keys []string) func(string, string) (string, any) {
+	byEnv := make(map[string]string, len(keys)) // :: variable without prefix → key
+	for _, k := range keys {
+		byEnv[strings.ToUpper(strings.ReplaceAll(k, ".", "_"))] = k
+	}
+	return func(name, value string) (string, any) { return byEnv[strings.TrimPrefix(name, envPrefix)], value }
+}
+
+// secretFile puts the content of the file that KEY_file names in the place of KEY.
+func secretFile(k *koanf.Koanf, config, key string) error {
+	path := k.String(key + "_file")
+	if path == "" {
+		return nil
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(config), path)
+	}
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading %s_file: %w: %w", key, errInvalid, err)
+	}
+	if err := k.Set(key, strings.TrimRight(string(secret), "\r\n")); err != nil {
+		return fmt.Errorf("setting %s: %w", key, err)
+	}
+	k.Delete(key + "_file")
+	return nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+	"verdict/preprocess"
+	"verdict/preprocess/memstore"
+	"verdict/preprocess/redisstore"
+)
+
+// state is where features' points and first decisions are kept.
+type state struct {
+	store  preprocess.Store
+	ledger consumer.Ledger
+	ping   func(context.Context) error
+	close  func() error
+}
+
+// openState makes the clients; nothing is asked of a server yet.
+func openState(cfg *Config, keep time.Duration) (*state, error) {
+	if cfg.State.Store == "memory" {
+		return &state{
+			store: memstore.New(memstore.Config{}), ledger: consumer.NewMemLedger(0),
+			ping: func(context.Context) error { return nil }, close: func() error { return nil },
+		}, nil
+	}
+	dial := redisstore.DialConfig{
+		Addrs: cfg.Redis.Addresses, Username: cfg.Redis.Username, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Timeout: cfg.Redis.Timeout,
+	}
+	if cfg.Redis.TLS {
+		dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	client := redisstore.Dial(dial)
+	return &state{
+		store:  redisstore.New(client, redisstore.Config{Prefix: cfg.Redis.Prefix, Keep: keep + cfg.State.Lateness, Timeout: cfg.Redis.Timeout}),
+		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
+		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
+		close:  client.Close,
+	}, nil
+}
+
+// newLog returns the log that cfg asks for, on stderr.
+func newLog(cfg LogConfig) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		return nil, fmt.Errorf("%w config: log.level %q is not debug, info, warn or error", errInvalid, cfg.Level)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch cfg.Format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	default:
+		return nil, fmt.Errorf("%w config: log.format %q is not text or json", errInvalid, cfg.Format)
+	}
+}
+
+// topicSpecs says how missing topics are made. Replies are read at once or never; decisions, labels and orders are the history that replays read, so
+// how long they stay is the broker's default until somebody says otherwise.
+func topicSpecs(cfg *KafkaConfig) map[string]kafka.TopicSpec {
+	spec := kafka.TopicSpec{Partitions: cfg.Partitions, Replication: cfg.Replication}
+	replies := spec
+	replies.Configs = map[string]string{"retention.ms": "600000", "segment.bytes": "16777216"}
+	t := cfg.Topics
+	return map[string]kafka.TopicSpec{t.Orders: spec, t.Sync: spec, t.Labels: spec, t.Decisions: spec, t.DeadLetters: spec, t.Replies: replies}
+}
+
+// await calls ready, at first every 50 ms and then every second, until it succeeds or ctx ends, and says so when it takes longer than a second.
+func awaitReady(ctx context.Context, log *slog.Logger, what string, ready func(context.Context) error) error {
+	for try := 0; ; try++ {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, errInvalid) {
+			return err
+		}
+		pause := 50 * time.Millisecond
+		if try >= 20 {
+			pause = time.Second
+			log.Warn("waiting", "for", what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, errors.Join(ctx.Err(), err))
+		case <-time.After(pause):
+		}
+	}
+}

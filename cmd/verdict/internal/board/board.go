@@ -1,0 +1,187 @@
+// Package board counts what a demo decides and shows it: a table that is drawn over itself on a terminal, plain lines elsewhere.
+package board
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"verdict/schemas"
+)
+
+// Sent is what the demo knows of an order when it sends it.
+type Sent struct {
+	At     time.Time // by the wall clock
+	Amount float64
+	Fraud  bool
+}
+
+// Config is what a Board is made of.
+type Config struct {
+	Out   io.Writer
+	Live  bool // Out is a terminal: draw over what was drawn before
+	Color bool
+	API   string // where the JSON API listens
+	Began time.Time
+}
+
+// Board is safe for concurrent use.
+type Board struct {
+	cfg Config
+
+	mu      sync.Mutex // guards all below
+	waiting map[schemas.OrderID]Sent
+	latency *hdrhistogram.Histogram // microseconds
+	actions map[schemas.Action]int
+	decided int
+	first   time.Duration // from Began to the first decision
+	planted int           // frauds decided
+	caught  int           // of those, reviewed or rejected
+	alarms  int           // genuine orders reviewed or rejected
+	last    []string      // the newest that were not approved, newest first
+	clock   time.Time     // event time of the newest order
+	prev    int           // decided at the last Show
+	shown   time.Time
+	lines   int // drawn last
+}
+
+const keepLast = 6
+
+// New returns an empty board.
+func New(cfg Config) *Board {
+	return &Board{cfg: cfg, waiting: make(map[schemas.OrderID]Sent), latency: hdrhistogram.New(1, 60_000_000, 3), actions: make(map[schemas.Action]int), shown: cfg.Began}
+}
+
+// Sending notes an order that is about to be sent.
+func (b *Board) Sending(id schemas.OrderID, s Sent) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting[id] = s
+}
+
+// Decided notes the decision of an order at the time now, and returns how many were decided. Orders that the demo did not send count too, without a latency.
+func (b *Board) Decided(d *schemas.Decision, now time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sent, ours := b.waiting[d.OrderID]
+	delete(b.waiting, d.OrderID)
+	if ours {
+		_ = b.latency.RecordValue(now.Sub(sent.At).Microseconds()) // beyond a minute it is not counted
+	}
+	if b.decided == 0 {
+		b.first = now.Sub(b.cfg.Began)
+	}
+	b.decided++
+	b.actions[d.Action]++
+	if d.OccurredAt.After(b.clock) {
+		b.clock = d.OccurredAt
+	}
+	flagged := d.Action != schemas.Approve
+	switch {
+	case sent.Fraud && flagged:
+		b.planted++
+		b.caught++
+	case sent.Fraud:
+		b.planted++
+	case flagged:
+		b.alarms++
+	}
+	if flagged {
+		b.last = slices.Insert(b.last, 0, b.line(d, sent))
+		b.last = b.last[:min(len(b.last), keepLast)]
+	}
+	return b.decided
+}
+
+// line is one decision for people. Order ids of a demo are made up; in a live system no id is shown.
+func (b *Board) line(d *schemas.Decision, sent Sent) string {
+	var why []string
+	if d.Policy.Rule != "" {
+		why = append(why, "rule "+d.Policy.Rule)
+	}
+	for _, r := range d.Reasons {
+		why = append(why, fmt.Sprintf("%s=%.4g (%+.2f)", r.Feature, r.Value, r.Contribution))
+	}
+	truth := "genuine"
+	if sent.Fraud {
+		truth = "fraud"
+	}
+	return fmt.Sprintf("%-7s %.3f %9.2f  %-7s  %s", d.Action, d.Score, sent.Amount, truth, strings.Join(why, ", "))
+}
+
+// Show draws the board at the time now.
+func (b *Board) Show(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rate := float64(b.decided-b.prev) / now.Sub(b.shown).Seconds()
+	b.prev, b.shown = b.decided, now
+	if !b.cfg.Live {
+		fmt.Fprintf(b.cfg.Out, "%3.0fs  %7d orders  %6.0f/s  %s  %s\n", now.Sub(b.cfg.Began).Seconds(), b.decided, rate, b.times(), b.counts())
+		return
+	}
+	var t strings.Builder
+	if b.lines > 0 {
+		fmt.Fprintf(&t, "\x1b[%dA\x1b[J", b.lines)
+	}
+	rows := []string{
+		b.bold("verdict demo") + fmt.Sprintf("  %.0f s   shop's time %s   try: curl %s/openapi.json   Ctrl-C ends", now.Sub(b.cfg.Began).Seconds(), b.clock.Format("2006-01-02 15:04"), b.cfg.API),
+		fmt.Sprintf("  orders   %9d   %6.0f/s   %s", b.decided, rate, b.times()),
+		"  actions  " + b.counts(),
+		"  frauds   " + b.truth(),
+		"",
+		b.bold("  action  score    amount  truth    why"),
+	}
+	for _, l := range b.last {
+		rows = append(rows, "  "+cut(l, 150))
+	}
+	t.WriteString(strings.Join(rows, "\n") + "\n")
+	b.lines = len(rows)
+	_, _ = io.WriteString(b.cfg.Out, t.String()) // a terminal that is gone has nobody to be told
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n-3] + "..."
+	}
+	return s
+}
+
+func (b *Board) bold(s string) string {
+	if b.cfg.Color {
+		return "\x1b[1m" + s + "\x1b[0m"
+	}
+	return s
+}
+
+func (b *Board) times() string {
+	ms := func(q float64) float64 { return float64(b.latency.ValueAtQuantile(q)) / 1000 }
+	return fmt.Sprintf("p50 %.1f  p99 %.1f  p99.9 %.1f ms", ms(50), ms(99), ms(99.9))
+}
+
+func (b *Board) counts() string {
+	return fmt.Sprintf("approve %d  review %d  reject %d", b.actions[schemas.Approve], b.actions[schemas.Review], b.actions[schemas.Reject])
+}
+
+func (b *Board) truth() string {
+	return fmt.Sprintf("planted %d  caught %d (%.0f %%)  false alarms %d", b.planted, b.caught, 100*float64(b.caught)/max(1, float64(b.planted)), b.alarms)
+}
+
+// Summary writes what the demo came to.
+func (b *Board) Summary(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	took := now.Sub(b.cfg.Began)
+	fmt.Fprintf(b.cfg.Out, "\n%d orders decided in %.1f s (%.0f/s), first decision %.2f s after the start\n", b.decided, took.Seconds(), float64(b.decided)/took.Seconds(), b.first.Seconds())
+	fmt.Fprintf(b.cfg.Out, "latency from sending an order to its decision on the topic: %s\n%s\nfrauds %s\n", b.times(), b.counts(), b.truth())
+	if b.cfg.Live {
+		return
+	}
+	for _, l := range b.last {
+		fmt.Fprintln(b.cfg.Out, "  "+l)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"verdict/preprocess"
+	"verdict/schemas"
+	"verdict/schemas/expr"
+	"verdict/scorer"
+	"verdict/scorer/treemodel"
+)
+
+// parts are what the files of a config say: all that serve decides with, before any connection is made. check makes them and goes no further.
+type parts struct {
+	schema   *schemas.Schema // nil takes every JSON object
+	features *preprocess.FeatureSet
+	scorer   *scorer.Scorer
+	registry *schemas.Registry // nil: orders are JSON
+	orders   *schemas.Codec
+	labels   *schemas.Codec
+	key      schemas.Path // what the API keys orders by
+}
+
+// modelLoaders are the model formats that a bundle may have.
+func modelLoaders() map[string]scorer.Loader {
+	return map[string]scorer.Loader{"lightgbm": treemodel.Load}
+}
+
+// loadParts reads every file that cfg names. The error joins all that is wrong with them.
+func loadParts(cfg *Config) (*parts, error) {
+	var p parts
+	var faults []error
+	note := func(err error) bool {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%w: %w", errInvalid, err))
+		}
+		return err == nil
+	}
+	var err error
+	p.schema, err = loadSchema(cfg.Orders.Schema)
+	note(err)
+	p.features, err = preprocess.Load(cfg.Features, p.schema)
+	haveFeatures := note(err)
+	bundle, err := scorer.LoadBundle(cfg.Model, modelLoaders())
+	haveModel := note(err)
+	if haveFeatures && haveModel {
+		policy, err := scorer.LoadPolicy(cfg.Policy, p.schema, p.features.Layout())
+		if note(err) {
+			p.scorer, err = scorer.New(scorer.Config{Layout: p.features.Layout(), Champion: bundle, Policy: policy})
+			note(err)
+		}
+	}
+	if haveFeatures {
+		p.key, err = orderKey(cfg.Orders.Key, p.features, p.schema)
+		note(err)
+	}
+	if len(cfg.Registry.URLs) > 0 {
+		p.registry, err = schemas.NewRegistry(schemas.RegistryConfig{URLs: cfg.Registry.URLs, User: cfg.Registry.User, Password: cfg.Registry.Password})
+		note(err)
+	}
+	p.orders, err = schemas.NewCodec(schemas.CodecConfig{Schema: p.schema, Registry: p.registry, MaxBytes: cfg.Orders.MaxBytes})
+	note(err)
+	p.labels, err = schemas.NewCodec(schemas.CodecConfig{Registry: p.registry, MaxBytes: cfg.Orders.MaxBytes})
+	note(err)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// loadSchema reads an order schema: none is verdict's own, "any" takes every JSON object and gives nil.
+func loadSchema(file string) (*schemas.Schema, error) {
+	switch file {
+	case "":
+		return schemas.DefaultOrderSchema(), nil
+	case anySchema:
+		return nil, nil //nolint:nilnil // no schema is a schema that takes everything
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the order schema: %w", err)
+	}
+	return schemas.ParseSchema(file, text)
+}
+
+// orderKey returns the field that the API keys orders by.
+func orderKey(configured string, features *preprocess.FeatureSet, schema *schemas.Schema) (schemas.Path, error) {
+	if configured == "" {
+		return features.PartitionKey(), nil
+	}
+	path := schemas.ParsePath(configured)
+	if schema != nil && !schema.Has(path) {
+		return nil, fmt.Errorf("orders.key: the order schema has no field %s%s", configured, didYouMean(expr.Nearest(configured, schema.Paths())))
+	}
+	return path, nil
+}

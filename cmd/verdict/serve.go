@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+	"verdict/preprocess"
+	"verdict/schemas"
+	"verdict/sync/await"
+	"verdict/sync/httpapi"
+)
+
+func newServeCommand() *cobra.Command {
+	var file, role string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Decide orders: scorer, JSON API, or both",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(file, os.Environ())
+			if err != nil {
+				return err
+			}
+			s, err := newService(cfg, role)
+			if err != nil {
+				return err
+			}
+			return s.run(c.Context())
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "verdict.yaml; without it the environment alone (VERDICT_…)")
+	c.Flags().StringVar(&role, "role", "all", "what this process does: all, scorer, api")
+	return c
+}
+
+// service is one process of serve (or the inside of demo).
+type service struct {
+	cfg     Config
+	scores  bool // takes orders from Kafka
+	answers bool // serves the JSON API
+	parts   *parts
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	state    *state
+	caller   *kafka.Caller // of the API, once its reply partition is found
+	desk     *await.Desk
+	started  atomic.Bool // everything is connected
+	stopping atomic.Bool // readyz says no from now on
+	broken   atomic.Pointer[error]
+	observe  func([]preprocess.Arrived, []preprocess.Extracted, []schemas.Decision)
+	onListen func(net.Addr) // told where the API or the admin port listens; may be nil
+}
+
+// newService reads every file and opens nothing.
+func newService(cfg Config, role string) (*service, error) {
+	s := &service{cfg: cfg, scores: role != "api", answers: role != "scorer", metrics: prometheus.NewRegistry()}
+	if role != "all" && role != "api" && role != "scorer" {
+		return nil, fmt.Errorf("%w usage: --role %q is not all, scorer or api", errInvalid, role)
+	}
+	var err error
+	if s.log, err = newLog(cfg.Log); err != nil {
+		return nil, err
+	}
+	if s.parts, err = loadParts(&s.cfg); err != nil {
+		return nil, err
+	}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s, nil
+}
+
+// run serves until ctx ends, then stops in order: readyz says no, waiting callers get their answers, the step at hand is brought to its end, offsets are
+// committed, the group is left. It returns what could not go on.
+func (s *service) run(ctx context.Context) error {
+	began := time.Now()
+	listener, err := net.Listen("tcp", s.listenAddress()) //nolint:noctx // bound once at start, closed by the server
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	if s.onListen != nil {
+		s.onListen(listener.Addr())
+	}
+	s.desk = await.New(await.Config{Max: s.cfg.API.MaxWaiting})
+	server := s.server()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	lanes, ctx := errgroup.WithContext(ctx)
+	err = s.connect(ctx)
+	if err == nil {
+		s.work(ctx, lanes)
+		s.started.Store(true)
+		s.log.Info("serving", "address", listener.Addr().String(), "after", time.Since(began).Round(time.Millisecond),
+			"features", s.parts.features.Version().String(), "scorer", s.scores, "api", s.answers)
+		err = lanes.Wait()
+	}
+	if err != nil {
+		s.broken.Store(&err)
+	}
+	return errors.Join(err, s.stop(server, served))
+}
+
+func (s *service) listenAddress() string {
+	if s.answers {
+		return s.cfg.API.Listen
+	}
+	return s.cfg.Admin.Listen
+}
+
+// connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
+func (s *service) connect(ctx context.Context) error {
+	var err error
+	if s.state, err = openState(&s.cfg, s.parts.features.Keep()); err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })
+	all.Go(func() error {
+		if s.cfg.Kafka.CreateTopics {
+			if err := awaitReady(ctx, s.log, "Kafka's topics", s.makeTopics); err != nil {
+				return err
+			}
+		}
+		if !s.answers {
+			return nil
+		}
+		return awaitReady(ctx, s.log, "the reply partition", s.findReplies)
+	})
+	return all.Wait()
+}
+
+func (s *service) makeTopics(ctx context.Context) error {
+	created, err := kafka.EnsureTopics(ctx, s.connection("admin"), topicSpecs(&s.cfg.Kafka))
+	for _, name := range created {
+		s.log.Info("created topic", "topic", name, "partitions", s.cfg.Kafka.Partitions)
+	}
+	return err
+}
+
+func (s *service) findReplies(ctx context.Context) error {
+	caller, err := kafka.NewCaller(ctx, kafka.CallerConfig{
+		Connection: s.connection("api"), Topics: s.cfg.Kafka.Topics, ReplyPartition: s.cfg.API.ReplyPartition, Resolve: s.resolve,
+	})
+	s.caller = caller
+	return err
+}
+
+// connection returns the Kafka connection of one client, whose metrics carry its name.
+func (s *service) connection(client string) kafka.Connection {
+	c := s.cfg.Kafka.Connection
+	c.Log = s.log
+	if client != "admin" {
+		c.Registry = prometheus.WrapRegistererWith(prometheus.Labels{"client": client}, s.metrics)
+	}
+	return c
+}
+
+// work starts the lanes: one worker for orders and labels, one for the orders of waiting callers, each with its own poll, pipeline and producer.
+func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
+	if !s.scores {
+		lanes.Go(func() error { <-ctx.Done(); return nil })
+		return
+	}
+	metrics := consumer.NewMetrics(s.metrics)
+	t := s.cfg.Kafka.Topics
+	for _, lane := range []struct {
+		name, group, instance string
+		consume               map[string]consumer.Stream
+	}{
+		{"sync", ".sync", "sync", map[string]consumer.Stream{t.Sync: consumer.Orders}},
+		{"async", "", "async", map[string]consumer.Stream{t.Orders: consumer.Orders, t.Labels: consumer.Labels}},
+	} {
+		lanes.Go(func() error {
+			transport, err := kafka.NewTransport(kafka.TransportConfig{
+				Connection: s.connection(lane.name), Group: s.cfg.Kafka.Group + lane.group, GroupInstanceID: s.cfg.Kafka.GroupInstanceID,
+				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, CommitInterval: s.cfg.Kafka.CommitInterval,
+				Consume: lane.consume, Topics: t,
+			})
+			if err != nil {
+				return fmt.Errorf("opening lane %s: %w", lane.name, err)
+			}
+			worker, err := consumer.New(consumer.Config{
+				Transport: transport, Orders: s.parts.orders, Labels: s.parts.labels, Binding: s.parts.features.Binding(),
+				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
+				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value"),
+				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
+				Now: time.Now, Metrics: metrics, Log: s.log, Observe: s.observe,
+			})
+			if err == nil {
+				err = worker.Run(ctx)
+			}
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return errors.Join(err, transport.Close(closing))
+		})
+	}
+}
+
+// resolve hands a reply to who waits for it.
+func (s *service) resolve(correlation, value []byte, code, detail string) {
+	r := await.Reply{Code: code, Detail: detail}
+	if code == "" {
+		d, err := schemas.DecodeDecision(value)
+		if err != nil {
+			s.log.Error("reading a reply", "error", err)
+			return // its caller gets 202 and reads the decision from the ledger
+		}
+		r.OrderID, r.Body = d.OrderID, schemas.AppendPublic(nil, &d)
+	}
+	s.desk.Resolve(correlation, r)
+}
+
+// server returns the JSON API, or the admin port of a process without one.
+func (s *service) server() *http.Server {
+	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
+	if !s.answers {
+		return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Live: s.live, Metrics: metrics})
+	}
+	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
+		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready, Live: s.live,
+		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
+		Metrics: metrics, Registerer: s.metrics, Log: s.log,
+	})
+}
+
+var errNotReady = errors.New("Kafka or the store has not been reached yet")
+
+func (s *service) ready() error {
+	switch {
+	case s.stopping.Load():
+		return errors.New("the process is stopping")
+	case !s.started.Load():
+		return errNotReady
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.state.ping(ctx); err != nil {
+		return fmt.Errorf("asking the store: %w", err)
+	}
+	if s.answers {
+		return s.caller.Ready(ctx)
+	}
+	return nil
+}
+
+func (s *service) live() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (s *service) decodeOrder(raw []byte) (schemas.Order, uint64, error) {
+	decode := schemas.DecodeJSON
+	if s.parts.schema != nil {
+		decode = s.parts.schema.DecodeJSON
+	}
+	fields, err := decode(raw)
+	if err != nil {
+		return schemas.Order{}, 0, err
+	}
+	order, err := schemas.NewOrder(fields, s.parts.features.Binding(), raw)
+	return order, schemas.Digest(fields), err
+}
+
+func (s *service) submit(ctx context.Context, r httpapi.Request) error {
+	if !s.started.Load() {
+		return errNotReady
+	}
+	key, _ := r.Order.Fields.At(s.parts.key).Key() // an order without it has a random partition
+	return s.caller.Send(ctx, []byte(key), r.Raw, r.Correlation, r.Traceparent)
+}
+
+func (s *service) lookup(ctx context.Context, id schemas.OrderID) ([]byte, bool, error) {
+	if !s.started.Load() {
+		return nil, false, errNotReady
+	}
+	return s.state.ledger.Find(ctx, id)
+}
+
+func (s *service) learn(ctx context.Context, labels []schemas.Label, raw [][]byte) error {
+	if !s.started.Load() {
+		return errNotReady
+	}
+	send, ctx := errgroup.WithContext(ctx)
+	for i := range labels {
+		send.Go(func() error { return s.caller.Label(ctx, string(labels[i].ID), raw[i]) })
+	}
+	return send.Wait()
+}
+
+// stop ends what run began, the callers' side first.
+func (s *service) stop(server *http.Server, served <-chan error) error {
+	s.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.API.MaxWait+time.Second) // every caller is answered by then
+	defer cancel()
+	faults := []error{server.Shutdown(ctx)}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		faults = append(faults, fmt.Errorf("serving HTTP: %w", err))
+	}
+	if s.caller != nil {
+		faults = append(faults, s.caller.Close(ctx))
+	}
+	if s.state != nil {
+		faults = append(faults, s.state.close())
+	}
+	return errors.Join(faults...)
+}
