@@ -22,6 +22,8 @@ type entity struct {
 type column struct {
 	name   string
 	points []preprocess.Point // ascending by (At, ID); as marks
+	from   int                // where the last answer began: the next begins near it
+	last   int64              // At of the last point, here so that an order in time need not look at it: that is a miss of the processor's cache
 }
 
 func newEntity(key string) *entity {
@@ -60,11 +62,11 @@ func (e *entity) column(name string, create bool) *column {
 
 func (c *column) add(p preprocess.Point, keep int64) {
 	n := len(c.points)
-	if n == 0 || pointBefore(&c.points[n-1], &p) {
+	if n == 0 || c.last < p.At || pointBefore(&c.points[n-1], &p) {
 		if n == cap(c.points) {
 			c.grow(keep)
 		}
-		c.points = append(c.points, p)
+		c.points, c.last = append(c.points, p), p.At
 		return
 	}
 	at := sort.Search(n, func(i int) bool { return !pointBefore(&c.points[i], &p) })
@@ -82,7 +84,9 @@ func (c *column) add(p preprocess.Point, keep int64) {
 func (c *column) grow(keep int64) {
 	live := c.points
 	if n := len(live); n > 0 {
-		live = live[firstAfter(live, live[n-1].At-keep-1):]
+		old := firstAfter(live, live[n-1].At-keep-1, c.from)
+		live = live[old:]
+		c.from = max(0, c.from-old)
 	}
 	c.points = append(make([]preprocess.Point, 0, max(minColumn, len(live)+len(live)/2)), live...)
 }
@@ -92,18 +96,38 @@ const minColumn = 2
 
 func (c *column) between(from, to int64) []preprocess.Point {
 	points := c.points
-	if n := len(points); n > 0 && points[n-1].At > to {
-		points = points[:firstAfter(points, to)]
+	if c.last > to {
+		points = points[:firstAfter(points, to, len(points))]
 	}
-	if len(points) > 0 && points[0].At <= from {
-		points = points[firstAfter(points, from):]
-	}
-	return points[:len(points):len(points)]
+	first := firstAfter(points, from, c.from)
+	c.from = first
+	return points[first:len(points):len(points)]
 }
 
-// firstAfter is the index of the first point later than t.
-func firstAfter(points []preprocess.Point, t int64) int {
+// firstAfter is the index of the first point later than t. It looks near the guess first, in steps that double: windows slide, and each point looked at
+// in a long array is a miss of the processor's cache.
+func firstAfter(points []preprocess.Point, t int64, guess int) int {
 	lo, hi := 0, len(points)
+	guess = min(guess, hi)
+	if guess < hi && points[guess].At <= t {
+		lo = guess + 1
+		for step := 1; lo+step < hi; step *= 2 {
+			if points[lo+step].At > t {
+				hi = lo + step
+				break
+			}
+			lo += step + 1
+		}
+	} else {
+		hi = guess
+		for step := 1; hi-step > 0; step *= 2 {
+			if points[hi-step].At <= t {
+				lo = hi - step + 1
+				break
+			}
+			hi -= step
+		}
+	}
 	for lo < hi {
 		if mid := int(uint(lo+hi) >> 1); points[mid].At > t {
 			hi = mid
