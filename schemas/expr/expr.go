@@ -33,9 +33,10 @@ const MaxText = 64 << 10
 
 // What one expression may be.
 const (
-	maxDepth = 250    // levels of the syntax tree; CEL's own parser stops there too
-	maxLoops = 2      // loops inside one another
-	maxCost  = 50_000 // CEL's cost units of one evaluation with loops: under 10 ms
+	maxDepth = 250     // levels of the syntax tree; CEL's own parser stops there too
+	maxNodes = 10_000  // of the syntax tree
+	maxLoops = 2       // loops inside one another
+	maxCost  = 200_000 // CEL's cost units of one evaluation with loops; and of reading long values, 64 bytes or elements each
 )
 
 // List is a named list of a policy: Has says whether a value with that Key is on it. It is called concurrently.
@@ -128,7 +129,7 @@ func Compile(text string, s Scope) (*Program, error) {
 // Number runs the program: a boolean gives 1 or 0, NaN is missing.
 func (p *Program) Number(in *Input) float64 {
 	st := p.states.Get().(*state)
-	st.in = in
+	st.in, st.budget = in, maxCost
 	out, _, err := p.cel.Eval(st)
 	st.in = nil
 	clear(st.lists)

@@ -12,6 +12,9 @@ import (
 // maxFaults is how many faults of one expression are told.
 const maxFaults = 8
 
+// maxMessage is how much of CEL's message is told, in bytes.
+const maxMessage = 200
+
 // faultsOf returns what CEL's parser or checker says as *Faults.
 func faultsOf(issues *cel.Issues) error {
 	var all []error
@@ -48,6 +51,9 @@ func plain(message string) string {
 	// ANTLR lists every token that could have come instead.
 	message, _, _ = strings.Cut(message, ", expecting {")
 	message, _, _ = strings.Cut(message, " expecting {")
+	if len(message) > maxMessage { // it may quote the whole text
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
 	return message
 }
 

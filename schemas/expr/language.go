@@ -111,6 +111,9 @@ func number2(f func(float64, float64) float64) func(ref.Val, ref.Val) ref.Val {
 	}
 }
 
+// maxTime is more than an RFC 3339 time with nanoseconds has, in bytes.
+const maxTime = 64
+
 // timeOf reads a time in any of the forms that an order's may have.
 func timeOf(v ref.Val) (time.Time, bool) {
 	var in schemas.Value
@@ -118,6 +121,9 @@ func timeOf(v ref.Val) (time.Time, bool) {
 	case types.Timestamp:
 		return v.Time.UTC(), true
 	case types.String:
+		if len(v) > maxTime { // an error text would quote all of it
+			return time.Time{}, false
+		}
 		in = schemas.StringValue(string(v))
 	case types.Double:
 		in = schemas.FloatValue(float64(v))

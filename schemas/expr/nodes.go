@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
 
 	"verdict/schemas"
@@ -17,8 +18,18 @@ import (
 
 // state is one evaluation's input as CEL carries it through.
 type state struct {
-	in    *Input
-	lists []ref.Val // :: slot → the list or object there as CEL takes it, made once an evaluation
+	in     *Input
+	lists  []ref.Val // :: slot → the list or object there as CEL takes it, made once an evaluation
+	budget int       // what reads of long values may still cost; see spend
+}
+
+// spend takes the cost of going over a value of that size once. CEL's own cost limit counts the turns of loops, but not what a turn does with a long
+// value of which it did not know the type when it compiled.
+func (s *state) spend(size int) {
+	s.budget -= size / 64
+	if s.budget < 0 {
+		panic(interpreter.EvalCancelledError{Cause: interpreter.CostLimitExceeded, Message: "values too long to go over so often"}) // Program.Number's Eval recovers it
+	}
 }
 
 // stateName is what the state answers to when a loop's variables stand before it.
@@ -69,6 +80,8 @@ func (r *resolver) decorate(i interpreter.InterpretableV2) (interpreter.Interpre
 		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return inList(x.Exec(f), list) }), nil
 	case operators.Add, operators.Subtract, operators.Multiply, operators.Divide:
 		return arithmetic(call), nil
+	case operators.In:
+		return contains(call), nil
 	case operators.Negate, overloads.TypeConvertDouble:
 		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return checked(i.Exec(f)) }), nil
 	default:
@@ -126,12 +139,45 @@ func arithmetic(call interpreter.InterpretableCall) *evalNode {
 	return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return compute(a.Exec(f), b.Exec(f)) })
 }
 
-// checked makes what is no finite number missing.
+// maxJoined is how long a text or a list may be that + makes, so that doubling it again and again ends soon.
+const maxJoined = 100_000
+
+// checked makes missing what is no finite number, and what + has made too long.
 func checked(v ref.Val) ref.Val {
-	if d, ok := v.(types.Double); ok {
-		return numeral(float64(d))
+	switch v := v.(type) {
+	case types.Double:
+		return numeral(float64(v))
+	case types.String:
+		if len(v) > maxJoined {
+			return errMissing
+		}
+	case traits.Lister:
+		if n, ok := v.Size().(types.Int); !ok || n > maxJoined {
+			return errMissing
+		}
 	}
 	return v
+}
+
+// contains returns a node for x in y, which goes over the whole of y. A literal y is left to CEL, which makes it a set.
+func contains(call interpreter.InterpretableCall) interpreter.InterpretableV2 {
+	x, y := call.Args()[0], call.Args()[1]
+	if _, literal := y.(interpreter.InterpretableConst); literal {
+		return call
+	}
+	return node(call, func(f *interpreter.ExecutionFrame) ref.Val {
+		if list, ok := y.Exec(f).(traits.Lister); ok {
+			if n, ok := list.Size().(types.Int); ok {
+				stateOf(f).spend(int(n))
+			}
+			v := x.Exec(f)
+			if types.IsUnknownOrError(v) {
+				return v
+			}
+			return list.Contains(v)
+		}
+		return call.Exec(f)
+	})
 }
 
 func inList(v ref.Val, list List) ref.Val {
@@ -149,6 +195,7 @@ func inList(v ref.Val, list List) ref.Val {
 // field returns the order's field as CEL takes it. One of another kind than its schema promised is missing.
 func (s *state) field(as string, path schemas.Path, slot int) ref.Val {
 	v := s.in.Fields.At(path)
+	s.spend(len(v.Str()) + len(v.List()) + len(v.Object()))
 	switch as {
 	case callNumber:
 		return numeral(v.Number())

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -35,6 +36,9 @@ func newResolver(tree *ast.AST, s Scope) *resolver {
 func (r *resolver) resolve() error {
 	if ast.ExceedsDepth(r.tree, maxDepth) {
 		return &Fault{Line: 1, Column: 1, Text: "is nested too deep"}
+	}
+	if ast.NodeCount(r.tree) > maxNodes {
+		return &Fault{Line: 1, Column: 1, Text: fmt.Sprintf("has more than %d parts", maxNodes)}
 	}
 	r.walk(r.tree.Expr(), nil, 0)
 	return errors.Join(r.faults...)
