@@ -19,6 +19,7 @@ import (
 // Policy makes an action of a score: the first rule that matches decides, else the thresholds. It is immutable and safe for concurrent use.
 type Policy struct {
 	version    schemas.Version
+	features   []string // in the order in which the rules read them
 	rules      []rule
 	review     float64 // scores at or above are reviewed; +Inf when there is no such threshold
 	reject     float64 // scores at or above are rejected; +Inf when there is no such threshold
@@ -50,6 +51,7 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 	if err := d.err(); err != nil {
 		return nil, err
 	}
+	p.features = layout.Names
 	p.version.Hash = hex.EncodeToString(d.sum.Sum(nil))[:16]
 	return p, nil
 }

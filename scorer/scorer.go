@@ -66,6 +66,9 @@ func New(cfg Config) (*Scorer, error) {
 		}
 		s.model = cfg.Champion.Version()
 	}
+	if cfg.Policy != nil && !slices.Equal(cfg.Policy.features, cfg.Layout.Names) {
+		return nil, fmt.Errorf("policy %s was read for other features than those of %s", cfg.Policy.Version(), cfg.Layout.Features)
+	}
 	if cfg.Champion == nil && cfg.Policy != nil && cfg.Policy.thresholds {
 		return nil, fmt.Errorf("policy %s has thresholds, but there is no model to give a score", cfg.Policy.Version())
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/dmitryikh/leaves"
@@ -22,7 +23,14 @@ func (m *Model) CrossCheck(text []byte, rows []float64) (compared bool, err erro
 	if err := m.Raw(rows, ours); err != nil {
 		return false, err
 	}
-	theirs, err := leavesRaw(text, rows, len(m.info.Inputs), len(ours))
+	// LightGBM's predictor takes values this near to zero for 0 before its trees see them; leaves leaves that to its caller.
+	flat := slices.Clone(rows)
+	for i, x := range flat {
+		if math.Abs(x) <= zeroThreshold {
+			flat[i] = 0
+		}
+	}
+	theirs, err := leavesRaw(text, flat, len(m.info.Inputs), len(ours))
 	if err != nil {
 		return false, err
 	}
