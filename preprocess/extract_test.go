@@ -3,9 +3,9 @@ package preprocess_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -206,7 +206,7 @@ features:
 	}
 	x := preprocess.NewExtractor(mustParse(t, set), memstore.New(memstore.Config{}), time.Hour)
 	for i, test := range tests {
-		o := arrived(fmt.Sprint(i), customer, number("amount", test.amount))
+		o := arrived(strconv.Itoa(i), customer, number("amount", test.amount))
 		o.Arrival.Offset = int64(i)
 		out, err := x.Extract(t.Context(), []preprocess.Arrived{o})
 		if err != nil {

@@ -124,7 +124,7 @@ func (r *resolver) fault(id int64, format string, args ...any) {
 	if len(r.faults) == maxFaults {
 		return
 	}
-	f := &Fault{Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}
+	f := &Fault{Line: 1, Column: 1, Text: printable(fmt.Sprintf(format, args...))}
 	if at := r.tree.SourceInfo().GetStartLocation(id); at.Line() > 0 {
 		f.Line, f.Column = at.Line(), at.Column()+1
 	}

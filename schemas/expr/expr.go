@@ -175,8 +175,9 @@ func finite(f float64) float64 {
 
 // Faults returns the single faults that an error of Compile joins.
 func Faults(err error) []*Fault {
-	var faults []*Fault
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		var faults []*Fault
 		for _, one := range many.Unwrap() {
 			faults = append(faults, Faults(one)...)
 		}

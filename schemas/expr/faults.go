@@ -3,6 +3,7 @@ package expr
 import (
 	"errors"
 	"strings"
+	"unicode"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/operators"
@@ -12,8 +13,8 @@ import (
 // maxFaults is how many faults of one expression are told.
 const maxFaults = 8
 
-// maxMessage is how much of CEL's message is told, in bytes.
-const maxMessage = 200
+// maxMessage is how much of a message is told, in bytes.
+const maxMessage = 300
 
 // faultsOf returns what CEL's parser or checker says as *Faults.
 func faultsOf(issues *cel.Issues) error {
@@ -51,10 +52,20 @@ func plain(message string) string {
 	// ANTLR lists every token that could have come instead.
 	message, _, _ = strings.Cut(message, ", expecting {")
 	message, _, _ = strings.Cut(message, " expecting {")
-	if len(message) > maxMessage { // it may quote the whole text
+	return printable(message)
+}
+
+// printable makes a message fit for one line: it may quote the whole text, and anything in it.
+func printable(message string) string {
+	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
-	return message
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, message)
 }
 
 // kindName returns what the feature language calls a type.

@@ -14,10 +14,10 @@ func Nearest(name string, known []string) string {
 		if strings.EqualFold(k, name) || strings.HasSuffix(k, "."+name) {
 			return k
 		}
-		if len(k) > 128 {
-			continue
+		d := least
+		if off := len(k) - len(name); -least < off && off < least {
+			d = distance(strings.ToLower(name), strings.ToLower(k))
 		}
-		d := distance(strings.ToLower(name), strings.ToLower(k))
 		if len(name) > 2 && strings.HasPrefix(k, name) {
 			d = min(d, 2)
 		}

@@ -82,6 +82,7 @@ func (r *resolver) walk(e ast.Expr, locals []string, loops int) {
 		r.fault(e.ID(), "unknown type %s", e.AsStruct().TypeName())
 	case ast.ComprehensionKind:
 		r.comprehension(e.AsComprehension(), e.ID(), locals, loops)
+	default: // the variable of a loop
 	}
 }
 
@@ -106,6 +107,7 @@ func (r *resolver) pathOf(e ast.Expr, locals []string) (schemas.Path, int64) {
 		if name, ok := c.Args()[1].AsLiteral().(types.String); ok {
 			return r.step(c.Args()[0], string(name), locals)
 		}
+	default:
 	}
 	return nil, 0
 }
