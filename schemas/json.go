@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ type jsonDecoder struct {
 }
 
 func (d *jsonDecoder) open(raw []byte, how numbers) {
-	d.src = *bytes.NewBuffer(raw[:len(raw):len(raw)])
+	d.src = *bytes.NewBuffer(slices.Clip(raw))
 	d.dec.Reset(&d.src)
 	d.text = string(raw)
 	d.how = how
@@ -77,7 +78,7 @@ func (d *jsonDecoder) document() (Record, error) {
 	if err != nil {
 		return nil, d.malformed(err)
 	}
-	if _, err := d.dec.ReadToken(); err != io.EOF {
+	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, &Malformed{Code: "json_syntax", Detail: fmt.Sprintf("there are further bytes after the end of the document, from byte %d", d.dec.InputOffset())}
 	}
 	if v.Kind() != Object {
@@ -183,7 +184,7 @@ func (d *jsonDecoder) last(raw jsontext.Value) string {
 }
 
 func (d *jsonDecoder) number(literal string) (Value, error) {
-	if strings.IndexAny(literal, ".eE") < 0 {
+	if !strings.ContainsAny(literal, ".eE") {
 		i, err := strconv.ParseInt(literal, 10, 64)
 		double := d.how == likeDoubles && (err != nil || literal == "-0")
 		if err != nil && !double {
@@ -220,9 +221,9 @@ func (d *jsonDecoder) malformed(err error) *Malformed {
 	at := d.dec.InputOffset()
 	var syntax *jsontext.SyntacticError
 	switch {
-	case err == errDepth:
+	case errors.Is(err, errDepth):
 		return &Malformed{Code: "json_depth", Detail: fmt.Sprintf("is nested more than %d deep", maxDepth)}
-	case err == errNumberRange:
+	case errors.Is(err, errNumberRange):
 		p := cutPointer(string(d.dec.StackPointer()))
 		return &Malformed{Code: "value_range", Detail: fmt.Sprintf("the number before byte %d is beyond what a 64-bit integer or double holds", at), Faults: []Fault{{Pointer: p, Detail: "is out of range"}}}
 	case errors.Is(err, jsontext.ErrDuplicateName):

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -69,7 +70,7 @@ func ParseTime(v Value) (time.Time, error) {
 	case String:
 		t, err := time.Parse(time.RFC3339Nano, v.Str())
 		if err != nil {
-			return time.Time{}, fmt.Errorf("is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
+			return time.Time{}, errors.New("is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
 		}
 		// UnixMicro is defined for every year that RFC 3339 can write.
 		us = t.UnixMicro()
@@ -95,4 +96,4 @@ func ParseTime(v Value) (time.Time, error) {
 	return time.UnixMicro(us).UTC(), nil
 }
 
-var errTimeRange = fmt.Errorf("is not between 1970 and 2200 (numbers are milliseconds since 1970)")
+var errTimeRange = errors.New("is not between 1970 and 2200 (numbers are milliseconds since 1970)")

@@ -213,8 +213,9 @@ func readDatum(in io.Reader) ([]byte, error) {
 	return datum, nil
 }
 
+// avroToJSON bounds goavro by the variables that are its only bounds. This process decodes nothing else with it.
 func avroToJSON(codec *goavro.Codec, datum []byte) ([]byte, error) {
-	goavro.MaxBlockCount, goavro.MaxBlockSize = maxDatum, maxDatum //nolint:reassign // the only way to bound it, and this process decodes nothing else with it
+	goavro.MaxBlockCount, goavro.MaxBlockSize = maxDatum, maxDatum
 	native, rest, err := codec.NativeFromBinary(datum)
 	if err != nil {
 		return nil, fmt.Errorf("%w datum: %w", errInvalid, err)
