@@ -57,7 +57,7 @@ func (x *Extractor) Extract(ctx context.Context, orders []Arrived) ([]Extracted,
 	x.reset(len(orders))
 	for i := range orders {
 		x.ofOrder(&orders[i].Order, row(i))
-		x.visit(i, &orders[i], row(i))
+		x.visit(&orders[i], row(i))
 	}
 	found, err := x.store.Exchange(ctx, x.visits)
 	if err != nil {
@@ -122,7 +122,7 @@ func (x *Extractor) ofOrder(o *schemas.Order, row []float64) {
 }
 
 // visit adds the order's call on the store.
-func (x *Extractor) visit(i int, a *Arrived, row []float64) {
+func (x *Extractor) visit(a *Arrived, row []float64) {
 	at := a.Order.At.UnixMicro()
 	asks, labelled := len(x.asks), len(x.labelled)
 	for g := range x.set.groups {

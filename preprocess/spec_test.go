@@ -129,9 +129,20 @@ func TestHashIsOfTheMeaning(t *testing.T) {
 		t.Errorf("version %v", v)
 	}
 	changes := [][2]string{
-		{"version: 1", "version: 2"}, {"id: order_id", "id: customer_id"}, {"[customer_id, terminal_id]", "[terminal_id, customer_id]"}, {"<= 6", "<= 7"}, {"VISA: 1", "VISA: 3"},
-		{"other: 0", "other: 9"}, {"mean_7d: {mean: amount", "mean_7d: {sum: amount"}, {"window: 1d", "window: 2d"}, {"delay: 7d", "delay: 6d"}, {"default: 0", "default: 1"}, {", default: 0", ""},
-		{"by: terminal", "by: pair"}, {"window: 1d}", "window: 1d, exclude_current: true}"}, {"at_night:", "by_night:"},
+		{"version: 1", "version: 2"},
+		{"id: order_id", "id: customer_id"},
+		{"[customer_id, terminal_id]", "[terminal_id, customer_id]"},
+		{"<= 6", "<= 7"},
+		{"VISA: 1", "VISA: 3"},
+		{"other: 0", "other: 9"},
+		{"mean_7d: {mean: amount", "mean_7d: {sum: amount"},
+		{"window: 1d", "window: 2d"},
+		{"delay: 7d", "delay: 6d"},
+		{"default: 0", "default: 1"},
+		{", default: 0", ""},
+		{"by: terminal", "by: pair"},
+		{"window: 1d}", "window: 1d, exclude_current: true}"},
+		{"at_night:", "by_night:"},
 		{"  amount: {value: amount}\n  at_night: {expr: \"hour(occurred_at) <= 6\"}\n", "  at_night: {expr: \"hour(occurred_at) <= 6\"}\n  amount: {value: amount}\n"},
 	}
 	seen := map[string]string{one.Version().Hash: "nothing"}

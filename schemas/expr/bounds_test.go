@@ -137,16 +137,28 @@ func TestCompileKnowsTheSchemasKinds(t *testing.T) {
 	}
 	// Decoders may be given other data than the schema's: what does not fit is missing, an id in a string field may be an integer.
 	in := expr.Input{Features: []float64{2, 0.5}, Fields: schemas.Record{
-		{Name: "customer_id", Value: schemas.IntValue(42)}, {Name: "amount", Value: schemas.StringValue("much")}, {Name: "quantity", Value: schemas.FloatValue(4)},
-		{Name: "vip", Value: schemas.IntValue(1)}, {Name: "labels", Value: schemas.ObjectValue(schemas.Record{{Name: "a", Value: schemas.StringValue("b")}})},
+		{Name: "customer_id", Value: schemas.IntValue(42)},
+		{Name: "amount", Value: schemas.StringValue("much")},
+		{Name: "quantity", Value: schemas.FloatValue(4)},
+		{Name: "vip", Value: schemas.IntValue(1)},
+		{Name: "labels", Value: schemas.ObjectValue(schemas.Record{{Name: "a", Value: schemas.StringValue("b")}})},
 		{Name: "payment", Value: schemas.ObjectValue(schemas.Record{{Name: "brand", Value: schemas.FloatValue(1)}})},
 	}}
 	right := []struct {
 		text string
 		want float64
 	}{
-		{"customer_id == '42'", 1}, {"amount > 1", nan}, {"quantity / mean", 2}, {"vip", nan}, {"labels.a == 'b'", 1}, {"labels['a'] == 'b'", 1}, {"has(labels.c)", 0},
-		{"payment.brand == 'VISA'", nan}, {"hour(at) > 3", nan}, {"items.exists(i, i > 2)", nan}, {"vip_rate * 2", 1},
+		{"customer_id == '42'", 1},
+		{"amount > 1", nan},
+		{"quantity / mean", 2},
+		{"vip", nan},
+		{"labels.a == 'b'", 1},
+		{"labels['a'] == 'b'", 1},
+		{"has(labels.c)", 0},
+		{"payment.brand == 'VISA'", nan},
+		{"hour(at) > 3", nan},
+		{"items.exists(i, i > 2)", nan},
+		{"vip_rate * 2", 1},
 	}
 	for _, test := range right {
 		p, err := expr.Compile(test.text, s)

@@ -183,8 +183,7 @@ func Faults(err error) []*Fault {
 		}
 		return faults
 	}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return []*Fault{f}
 	}
 	if err != nil {

@@ -9,8 +9,16 @@ import (
 func TestNearestFindsWhatWasMeant(t *testing.T) {
 	known := []string{"amount", "customer_id", "terminal_id", "payment.card.fingerprint", "hour", "a"}
 	tests := []struct{ name, want string }{
-		{"amuont", "amount"}, {"Amount", "amount"}, {"amonut", "amount"}, {"custmer_id", "customer_id"}, {"terminal", "terminal_id"}, {"fingerprint", "payment.card.fingerprint"},
-		{"hoür", "hour"}, {"", ""}, {"zzzzzz", ""}, {"xy", ""},
+		{"amuont", "amount"},
+		{"Amount", "amount"},
+		{"amonut", "amount"},
+		{"custmer_id", "customer_id"},
+		{"terminal", "terminal_id"},
+		{"fingerprint", "payment.card.fingerprint"},
+		{"hoür", "hour"},
+		{"", ""},
+		{"zzzzzz", ""},
+		{"xy", ""},
 	}
 	for _, test := range tests {
 		if got := expr.Nearest(test.name, known); got != test.want {
