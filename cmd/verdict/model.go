@@ -53,9 +53,8 @@ func newModelPredictCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&rows, "rows", "", "a CSV file with a header; - reads stdin")
 	c.Flags().BoolVar(&how.raw, "raw", false, "the sum of the trees, without transform or calibration")
-	c.Flags().BoolVar(&how.contributions, "contributions", false, "each input's part in the raw score, and last the expected score")
+	c.Flags().BoolVar(&how.contributions, "contributions", false, "instead of the score: each input's part in the raw score, and last the expected score")
 	_ = c.MarkFlagRequired("rows") // unreachable: the flag is defined above
-	c.MarkFlagsMutuallyExclusive("raw", "contributions")
 	return modelFlag(c, &path)
 }
 
@@ -103,7 +102,7 @@ type opened struct {
 func openModel(path string) (*opened, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening it: %w", err)
 	}
 	o := &opened{file: path}
 	if !info.IsDir() {
@@ -176,7 +175,7 @@ func (o *opened) check(out io.Writer, dir string) error {
 	fmt.Fprintf(out, "golden.csv: %d rows score as they should\n", len(golden.Scores))
 	text, err := os.ReadFile(o.file)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading it again: %w", err)
 	}
 	switch compared, err := o.model.CrossCheck(text, golden.Rows); {
 	case err != nil:

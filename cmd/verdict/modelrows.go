@@ -26,7 +26,11 @@ func openRows(path string, stdin io.Reader) (io.ReadCloser, error) {
 	if path == "-" {
 		return io.NopCloser(stdin), nil
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening them: %w", err)
+	}
+	return f, nil
 }
 
 // predictRows prints a line for each row of in, which errors call file.
@@ -112,6 +116,9 @@ type rowReader struct {
 }
 
 func newRowReader(in io.Reader, file string, inputs []string) (*rowReader, error) {
+	if file == "-" {
+		file = "stdin"
+	}
 	r := &rowReader{in: csv.NewReader(bufio.NewReaderSize(in, 1<<16)), file: file, inputs: inputs}
 	r.in.ReuseRecord = true
 	header, err := r.in.Read()
@@ -151,7 +158,7 @@ func matchColumns(header, inputs []string) ([]int, error) {
 	case len(columns) > 0:
 		return nil, fmt.Errorf("there is no column %s, though others of the model's inputs are there", strings.Join(missing, ", "))
 	case len(header) != len(inputs):
-		return nil, fmt.Errorf("no column has the name of an input, and by position %d columns do not fit %d inputs (%s)", len(header), len(inputs), strings.Join(inputs, ", "))
+		return nil, fmt.Errorf("no column has the name of an input, and by position %d columns do not fit %d inputs (%s, …)", len(header), len(inputs), inputs[0])
 	}
 	for i := range inputs {
 		columns = append(columns, i)

@@ -146,11 +146,11 @@ func TestLinearTreesAreRefusedByName(t *testing.T) {
 
 // Wherever a file is cut, it is refused; where only what follows the trees is cut and cannot be told, the scores are those of the whole.
 func TestTruncatedModelsAreNeverTakenForWhole(t *testing.T) {
-	for _, kind := range []string{"unnamed", "binary_categorical", "multiclass"} {
+	for kind, stride := range map[string]int{"unnamed": 1, "binary_categorical": 5, "multiclass": 23} {
 		s := readSample(t, kind)
 		end := bytes.Index(s.text, []byte("end of trees\n")) + len("end of trees\n")
 		accepted := 0
-		for n := range s.text {
+		for n := 0; n < len(s.text); n += stride {
 			m, err := treemodel.Parse("m.txt", s.text[:n:n])
 			if n < end && err == nil {
 				t.Fatalf("%s: cut at byte %d of %d, it was accepted", kind, n, len(s.text))
