@@ -41,7 +41,7 @@ func NewContainer(r io.Reader, schema *Schema) (*Container, error) {
 		c.plan.resolve(schema.avro)
 	}
 	if c.plan.refused != nil {
-		return nil, fmt.Errorf("the schema of the Avro file does not fit: %s", c.plan.refused) // not a *Malformed: it is the whole file's fault
+		return nil, fmt.Errorf("the schema of the Avro file does not fit: %s", c.plan.refused.Error()) // not a *Malformed: it is the whole file's fault
 	}
 	return c, nil
 }

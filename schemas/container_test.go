@@ -111,7 +111,7 @@ func TestContainerHoldsRecordsAgainstTheReadersSchema(t *testing.T) {
 func TestContainerCutShortIsNeverACleanEnd(t *testing.T) {
 	file := containerFile(t, nil, containerRow{"a", 1}, containerRow{"b", 2})
 	whole := 0
-	for n := range len(file) {
+	for n := range file {
 		if _, err := drain(file[:n], nil); err == nil {
 			whole++
 			if got, _ := drain(file[:n], nil); len(got) != 0 {

@@ -16,6 +16,7 @@ import (
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
 	"verdict/schemas"
+	"verdict/schemas/expr"
 	"verdict/scorer"
 )
 
@@ -72,7 +73,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	cfg.Stdin, cfg.Stderr = cmd.InOrStdin(), cmd.ErrOrStderr()
-	cfg.Terminal = term.IsTerminal(int(os.Stderr.Fd())) && cmd.ErrOrStderr() == os.Stderr //nolint:gosec // a file descriptor is small
+	cfg.Terminal = term.IsTerminal(int(os.Stderr.Fd())) && cmd.ErrOrStderr() == os.Stderr
 	cfg.Color = os.Getenv("NO_COLOR") == ""
 	if f.out == "-" {
 		cfg.Stdout = cmd.OutOrStdout()
@@ -92,7 +93,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 
 // config makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) config() (replay.Config, error) {
-	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	cfg := replay.Config{File: f.features, Nearest: expr.Nearest, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
 	if len(f.models) > 1 || len(f.policies) > 1 {
 		return cfg, errors.New("one --model and one --policy: comparing several is not there yet")
 	}
@@ -217,7 +218,7 @@ func (f *replayFlags) outputs(cfg *replay.Config) error {
 	} else if write == "" {
 		write = "features"
 	}
-	for _, what := range strings.Split(write, ",") {
+	for what := range strings.SplitSeq(write, ",") {
 		switch what {
 		case "features", "features:csv":
 			cfg.Write = replay.CSV

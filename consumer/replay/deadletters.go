@@ -1,10 +1,11 @@
 package replay
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/go-json-experiment/json"
 
 	"verdict/schemas"
 )
@@ -27,13 +28,14 @@ type deadLetter struct {
 	Detail string `json:"detail"`
 }
 
+// add counts and writes a letter. That nothing can be told on stderr is no reason to stop.
 func (d *deadLetters) add(letter deadLetter) error {
 	d.n++
 	switch {
 	case d.n <= shownLetters:
-		fmt.Fprintf(d.tell, "%s:%d: %s: %s\n", letter.File, letter.Line, letter.Code, letter.Detail)
+		_, _ = fmt.Fprintf(d.tell, "%s:%d: %s: %s\n", letter.File, letter.Line, letter.Code, letter.Detail)
 	case d.n == shownLetters+1:
-		fmt.Fprintln(d.tell, "further malformed lines are not shown")
+		_, _ = fmt.Fprintln(d.tell, "further malformed lines are not shown")
 	}
 	if d.file == nil {
 		return nil

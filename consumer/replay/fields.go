@@ -9,7 +9,6 @@ import (
 
 	"verdict/preprocess"
 	"verdict/schemas"
-	"verdict/schemas/expr"
 )
 
 // ErrFeatures is wrapped by Run's error when the feature set is at fault: it names a field that no order has, or a column that a file has already.
@@ -44,8 +43,8 @@ func (t *transport) peek(ctx context.Context) error {
 }
 
 // checkFields says which fields of a feature set none of the orders has. Without a schema nothing else would: a misspelt field is missing in every order.
-func checkFields(file string, uses []preprocess.FieldUse, orders []item) error {
-	unseen := slices.Clone(uses)
+func checkFields(cfg *Config, orders []item) error {
+	unseen := slices.Clone(cfg.Features.Fields())
 	for i := range orders {
 		rec := orders[i].fields
 		unseen = slices.DeleteFunc(unseen, func(u preprocess.FieldUse) bool { return has(rec, u.Path) })
@@ -59,13 +58,20 @@ func checkFields(file string, uses []preprocess.FieldUse, orders []item) error {
 	}
 	var faults []error
 	for _, u := range unseen {
-		text := fmt.Sprintf("%s:%d: no order has the field %q", file, u.Line, u.Path)
-		if near := expr.Nearest(u.Path.String(), names); near != "" {
-			text += fmt.Sprintf("; did you mean %q?", near)
-		}
-		faults = append(faults, errors.New(text))
+		faults = append(faults, fmt.Errorf("%s:%d: no order has the field %q%s", cfg.File, u.Line, u.Path, cfg.meant(u.Path.String(), names)))
 	}
 	return fmt.Errorf("%w the first %d orders (a field that is rarely set can be declared with --schema):\n%w", ErrFeatures, len(orders), errors.Join(faults...))
+}
+
+// meant returns the end of a message that suggests a field's right name.
+func (c *Config) meant(name string, names []string) string {
+	if c.Nearest == nil {
+		return ""
+	}
+	if near := c.Nearest(name, names); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
 }
 
 // has says whether a record has a field, be it null.

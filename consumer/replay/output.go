@@ -50,9 +50,10 @@ func (o *outputs) discard() {
 
 // output is a file that appears under its name when it is complete, and not before: it is written beside it under another name.
 type output struct {
+	*bufio.Writer
+
 	name string // where it is to appear
 	temp *os.File
-	*bufio.Writer
 }
 
 // createOutput begins the file of that name in dir.

@@ -140,7 +140,7 @@ func opened(tb testing.TB, file string) io.Reader {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { f.Close() })
+	tb.Cleanup(func() { _ = f.Close() })
 	if filepath.Ext(file) != ".gz" {
 		return f
 	}

@@ -21,7 +21,7 @@ func openParquet(t *testing.T, file string) *parquet.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)

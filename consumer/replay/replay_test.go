@@ -22,6 +22,7 @@ import (
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
 	"verdict/schemas"
+	"verdict/schemas/expr"
 )
 
 const spec = `name: small
@@ -53,7 +54,7 @@ func config(tb testing.TB, file, orders string) replay.Config {
 		tb.Fatal(err)
 	}
 	return replay.Config{
-		Orders: *location(tb, orders), Features: features, File: file, Store: memstore.New(memstore.Config{}), Lateness: 30 * 24 * time.Hour,
+		Orders: *location(tb, orders), Features: features, File: file, Nearest: expr.Nearest, Store: memstore.New(memstore.Config{}), Lateness: 30 * 24 * time.Hour,
 	}
 }
 
@@ -248,22 +249,14 @@ func TestReplayReadsEverySource(t *testing.T) {
 	run(t, cfg)
 	want := read(t, out, "features.csv")
 
-	var gz, zst bytes.Buffer
-	zip := gzip.NewWriter(&gz)
 	half := bytes.IndexByte(orders[len(orders)/2:], '\n') + len(orders)/2
-	zip.Write(orders[:half])
-	zip.Close()
-	zip.Reset(&gz) // a second member, as of files that were put together
-	zip.Write(orders[half:])
-	zip.Close()
-	z, err := zstd.NewWriter(&zst)
+	gz := append(gzipped(t, orders[:half]), gzipped(t, orders[half:])...) // two members, as of files that were put together
+	z, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	z.Write(orders)
-	z.Close()
 	sources := map[string][]byte{
-		"orders.jsonl.gz": gz.Bytes(), "orders.jsonl.zst": zst.Bytes(), "crlf.jsonl": bytes.ReplaceAll(orders, []byte("\n"), []byte("\r\n")),
+		"orders.jsonl.gz": gz, "orders.jsonl.zst": z.EncodeAll(orders, nil), "crlf.jsonl": bytes.ReplaceAll(orders, []byte("\n"), []byte("\r\n")),
 		"open-end.jsonl": bytes.TrimSuffix(orders, []byte("\n")), "bom.jsonl": append([]byte("\xef\xbb\xbf"), orders...),
 		"plain.avro": container(t, orders, nil), "snappy.avro": container(t, orders, ocf.SnappyCodec()), "zstandard.avro": container(t, orders, ocf.MustZstdCodec(nil, nil)),
 	}
@@ -281,6 +274,19 @@ func TestReplayReadsEverySource(t *testing.T) {
 	if diff := cmp.Diff(want, stdout.String()); diff != "" {
 		t.Errorf("from stdin to stdout: %s", diff)
 	}
+}
+
+func gzipped(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var gz bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return gz.Bytes()
 }
 
 // container writes orders as an Avro object container file.
@@ -363,12 +369,9 @@ func empty(t *testing.T, dir string) {
 
 func TestReplayLeavesNoFileWhenItBreaksOff(t *testing.T) {
 	orders, _ := history(20_000)
-	var gz bytes.Buffer
-	zip := gzip.NewWriter(&gz)
-	zip.Write(orders)
-	zip.Close()
+	gz := gzipped(t, orders)
 	t.Run("a source cut short", func(t *testing.T) {
-		cfg, out := small(t, put(t, "orders.jsonl.gz", gz.Bytes()[:gz.Len()*9/10]))
+		cfg, out := small(t, put(t, "orders.jsonl.gz", gz[:len(gz)*9/10]))
 		if _, err := replay.Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "after line") {
 			t.Errorf("error %v, want one that says after which line", err)
 		}
@@ -389,7 +392,7 @@ func TestReplayLeavesNoFileWhenItBreaksOff(t *testing.T) {
 		if err != nil {
 			t.Skip("there is no /dev/full here")
 		}
-		defer full.Close()
+		defer func() { _ = full.Close() }()
 		cfg, out := small(t, put(t, "orders.jsonl", orders))
 		cfg.Stdout = full
 		if _, err := replay.Run(t.Context(), cfg); err == nil {
