@@ -146,7 +146,7 @@ func keepsLongEnough(t *testing.T, s preprocess.Store) {
 	// Many more than Keep holds, some of them late: each time, all that are not older than the newest by more than Keep must be there.
 	var visits []preprocess.Visit
 	for i := range 400 {
-		at := int64(1000 + 10*i)
+		at := int64(1000 + i)
 		if i%7 == 3 {
 			at -= 65
 		}
