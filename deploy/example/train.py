@@ -1,6 +1,6 @@
 """Trains the example model on what `verdict replay --write features:parquet` wrote, and puts it into a bundle that verdict loads.
 
-    python3 -m venv venv && venv/bin/pip install lightgbm==4.7.0 pandas==3.1.1 scikit-learn==1.9.1 pyarrow
+    python3 -m venv venv && venv/bin/pip install lightgbm==4.7.0 pandas==3.1.1 scikit-learn==1.9.1 pyarrow==26.0.1
     verdict replay --orders orders.jsonl.gz --labels labels.jsonl.gz --features handbook.yaml --since 2018-07-25T00:00:00Z --write features:parquet --out out
     venv/bin/python train.py --features out/features.parquet --orders orders.jsonl.gz --labels labels.jsonl.gz --out models/handbook/1
 
@@ -45,7 +45,7 @@ def read(args):
     """Returns the orders with their features, day (0 is the first of the training) and label."""
     path = pathlib.Path(args.features)
     features = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    features["order_id"] = features["order_id"].astype(str)
+    features = features[["order_id"] + [f for f in FEATURES if f in features]].astype({"order_id": str})
     orders, labels = json_lines(args.orders), json_lines(args.labels)
     keep = ["order_id", "occurred_at", "customer_id"] + [f for f in FEATURES if f not in features and f in orders]
     rows = features.merge(orders[keep], on="order_id", how="inner", validate="one_to_one")
