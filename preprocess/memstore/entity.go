@@ -73,22 +73,21 @@ func (c *column) add(p preprocess.Point, keep int64) {
 	if c.points[at].At == p.At && c.points[at].ID == p.ID {
 		return // delivered again
 	}
-	late := make([]preprocess.Point, n+1, n+1+n/4)
-	copy(late, c.points[:at])
-	late[at] = p
-	copy(late[at+1:], c.points[at:])
-	c.points = late
+	old := min(at, c.old(keep)) // a point that is too old itself is still seen by its own visit
+	late := append(make([]preprocess.Point, 0, n-old+1+(n-old)/4), c.points[old:at]...)
+	c.points = append(append(late, p), c.points[at:]...)
+	c.from = max(0, c.from-old)
 }
+
+// old is how many points may be dropped.
+func (c *column) old(keep int64) int { return firstAfter(c.points, c.last-keep-1, c.from) }
 
 // grow moves what is young enough to a larger array. Growing by half costs two copies of a point over its life, and at most a third of the array is empty.
 func (c *column) grow(keep int64) {
-	live := c.points
-	if n := len(live); n > 0 {
-		old := firstAfter(live, live[n-1].At-keep-1, c.from)
-		live = live[old:]
-		c.from = max(0, c.from-old)
-	}
+	old := c.old(keep)
+	live := c.points[old:]
 	c.points = append(make([]preprocess.Point, 0, max(minColumn, len(live)+len(live)/2)), live...)
+	c.from = max(0, c.from-old)
 }
 
 // minColumn is the capacity of a new column: most entities are seen a few times only.
@@ -152,7 +151,7 @@ func (e *entity) marksBetween(ask *preprocess.Ask) []preprocess.Mark {
 	return slices.Clip(e.marks[from:max(from, markAfter(e.marks, ask.To))])
 }
 
-// mark adds a version of a label. It replaces the array when it does not append, for the sake of views, and drops old marks when it does and must grow.
+// mark adds a version of a label. It replaces the array when it does not append, for the sake of views, and drops old marks then.
 func (e *entity) mark(m preprocess.Mark) {
 	at, known := slices.BinarySearchFunc(e.marks, m, compareMarks)
 	if known {
@@ -165,7 +164,8 @@ func (e *entity) mark(m preprocess.Mark) {
 		e.marks = append(e.marks, m)
 		return
 	}
-	e.marks = slices.Insert(slices.Clip(e.marks), at, m)
+	old := min(at, e.oldMarks(e.marks[len(e.marks)-1].At))
+	e.marks = slices.Insert(slices.Clip(e.marks[old:]), at-old, m)
 }
 
 // oldMarks is how many marks lie before all that can be asked for once there is one at the given time.

@@ -69,6 +69,22 @@ func TestStoreStaysSmallAsTimeGoesOn(t *testing.T) {
 	}
 }
 
+// TestColumnsWithLateOrdersStaySmall: a late point makes a new array, which must not carry the old points along for ever.
+func TestColumnsWithLateOrdersStaySmall(t *testing.T) {
+	s := memstore.New(memstore.Config{})
+	const perHour = 100
+	for n := range 30 * perHour {
+		at := t0 + int64(n)*hour/perHour
+		if n%3 == 0 {
+			at -= hour / 10
+		}
+		exchange(t, s, visit(n, at, "c"))
+	}
+	if n := len(exchange(t, s, visit(-1, t0+30*hour, "c"))[0].Points[0]); n < perHour || n > 3*perHour {
+		t.Errorf("a column holds %d points, and %d came in the time that it keeps", n, perHour)
+	}
+}
+
 func TestStoreHoldsAnIDForKeep(t *testing.T) {
 	s := memstore.New(memstore.Config{Keep: 3 * time.Hour})
 	first, repeat := visit(1, t0, "c"), visit(1, t0, "c")
