@@ -133,7 +133,7 @@ func TestBundleHashFollowsEachFile(t *testing.T) {
 }
 
 func TestLoadBundleSaysWhatIsWrongAndWhere(t *testing.T) {
-	swap := func(old, new string) string { return strings.Replace(goodBundle, old, new, 1) }
+	swap := func(from, into string) string { return strings.Replace(goodBundle, from, into, 1) }
 	for name, c := range map[string]struct{ spec, golden, want string }{
 		"unknown key":      {goodBundle + "fetures: x\n", goodGolden, "bundle.yaml:7: bundle: unknown key fetures; did you mean features?"},
 		"missing key":      {swap("name: card\n", ""), goodGolden, "bundle.yaml:1: name is missing"},

@@ -41,7 +41,7 @@ func orderSchema(t *testing.T) *schemas.Schema {
 }
 
 func TestLoadPolicySaysWhatIsWrongAndWhere(t *testing.T) {
-	swap := func(old, new string) string { return strings.Replace(goodPolicy, old, new, 1) }
+	swap := func(from, into string) string { return strings.Replace(goodPolicy, from, into, 1) }
 	for name, c := range map[string]struct{ policy, want string }{
 		"unknown key":      {goodPolicy + "threshold: 1\n", "policy.yaml:11: policy: unknown key threshold; did you mean thresholds?"},
 		"rule key":         {swap("then: reject", "than: reject"), "policy.yaml:5: rule 1: unknown key than; did you mean then?"},

@@ -98,13 +98,15 @@ func (o *opened) score(flat []float64, how predictMode) ([]float64, error) {
 
 // writeScores writes numbers in the shortest form that reads back the same.
 func writeScores(w *bufio.Writer, scores []float64) error {
+	line := w.AvailableBuffer()
 	for i, s := range scores {
 		if i > 0 {
-			w.WriteByte(',')
+			line = append(line, ',')
 		}
-		w.Write(strconv.AppendFloat(w.AvailableBuffer(), s, 'g', -1, 64))
+		line = strconv.AppendFloat(line, s, 'g', -1, 64)
 	}
-	return w.WriteByte('\n')
+	_, err := w.Write(append(line, '\n'))
+	return err
 }
 
 // rowReader reads the inputs of a model from CSV.

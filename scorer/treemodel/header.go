@@ -83,21 +83,22 @@ func (h *header) readFeatures(p *parser, s *section) error {
 	if err != nil {
 		return err
 	}
-	names, line, err := p.list(s, "feature_names", last+1)
+	names, err := p.list(s, "feature_names", last+1)
 	if err != nil {
 		return err
 	}
-	if _, _, err := p.list(s, "feature_infos", last+1); err != nil {
+	if _, err := p.list(s, "feature_infos", last+1); err != nil {
 		return err
 	}
-	at := make(map[string]int, len(names))
-	h.info.Inputs = make([]string, len(names))
-	for i, name := range names {
-		h.info.Inputs[i] = string(name)
-		if first, twice := at[string(name)]; twice {
-			return p.fault(line, "feature_names: %s is both feature %d and feature %d", quote(name), first, i)
+	at := make(map[string]int, last+1)
+	h.info.Inputs = make([]string, 0, last+1)
+	for word := range bytes.FieldsSeq(names.text) {
+		name, i := string(word), len(h.info.Inputs)
+		if first, twice := at[name]; twice {
+			return p.fault(names.line, "feature_names: %s is both feature %d and feature %d", quote(word), first, i)
 		}
-		at[string(name)] = i
+		at[name] = i
+		h.info.Inputs = append(h.info.Inputs, name)
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (h *header) readSizes(p *parser, s *section) error {
 			h.trees++
 		}
 	} else {
-		sizes, line, err := p.ints(s, "tree_sizes", len(bytes.Fields(e.text)), 64)
+		sizes, line, err := p.ints(s, "tree_sizes", words(e.text), 64)
 		if err != nil {
 			return err
 		}

@@ -79,57 +79,63 @@ func (p *parser) number(s *section, key string, low, high int) (int, error) {
 	return v, nil
 }
 
-// list returns the words of a line, of which there must be count. They are counted before any are kept: a number in the file never sizes memory
-// that the file's own bytes do not fill.
-func (p *parser) list(s *section, key string, count int) ([][]byte, int, error) {
+// list returns a line of count words. They are counted before anything is kept: a number in the file never sizes memory that the file's own bytes do
+// not fill.
+func (p *parser) list(s *section, key string, count int) (entry, error) {
 	e, given := s.values[key]
 	if !given {
-		return nil, s.line, p.fault(s.line, "%s is missing", key)
+		return e, p.fault(s.line, "%s is missing", key)
 	}
-	have := 0
-	for w := range bytes.FieldsSeq(e.text) {
-		_ = w
-		have++
+	if have := words(e.text); have != count {
+		return e, p.fault(e.line, "%s has %d values, and %d belong there", key, have, count)
 	}
-	if have != count {
-		return nil, e.line, p.fault(e.line, "%s has %d values, and %d belong there", key, have, count)
-	}
-	words := make([][]byte, 0, count)
-	for w := range bytes.FieldsSeq(e.text) {
-		words = append(words, w)
-	}
-	return words, e.line, nil
+	return e, nil
 }
 
-func (p *parser) ints(s *section, key string, count int, bits int) ([]int64, int, error) {
-	words, line, err := p.list(s, key, count)
+// words counts the words of a line.
+func words(text []byte) int {
+	n := 0
+	for range bytes.FieldsSeq(text) {
+		n++
+	}
+	return n
+}
+
+// ints reads a line of count whole numbers, and returns them with their line.
+func (p *parser) ints(s *section, key string, count, bits int) ([]int64, int, error) {
+	e, err := p.list(s, key, count)
 	if err != nil {
-		return nil, line, err
+		return nil, e.line, err
 	}
-	out := make([]int64, len(words))
-	for i, w := range words {
-		if out[i], err = strconv.ParseInt(string(w), 10, bits); err != nil {
-			return nil, line, p.fault(line, "%s[%d] is %s, not a whole number", key, i, quote(w))
+	out := make([]int64, 0, count)
+	for w := range bytes.FieldsSeq(e.text) {
+		v, err := strconv.ParseInt(string(w), 10, bits)
+		if err != nil {
+			return nil, e.line, p.fault(e.line, "%s[%d] is %s, not a whole number", key, len(out), quote(w))
 		}
+		out = append(out, v)
 	}
-	return out, line, nil
+	return out, e.line, nil
 }
 
+// floats reads a line of count numbers, none of them NaN, and returns them with their line.
 func (p *parser) floats(s *section, key string, count int) ([]float64, int, error) {
-	words, line, err := p.list(s, key, count)
+	e, err := p.list(s, key, count)
 	if err != nil {
-		return nil, line, err
+		return nil, e.line, err
 	}
-	out := make([]float64, len(words))
-	for i, w := range words {
-		if out[i], err = strconv.ParseFloat(string(w), 64); err != nil {
-			return nil, line, p.fault(line, "%s[%d] is %s, not a number", key, i, quote(w))
+	out := make([]float64, 0, count)
+	for w := range bytes.FieldsSeq(e.text) {
+		v, err := strconv.ParseFloat(string(w), 64)
+		if err != nil {
+			return nil, e.line, p.fault(e.line, "%s[%d] is %s, not a number", key, len(out), quote(w))
 		}
-		if out[i] != out[i] {
-			return nil, line, p.fault(line, "%s[%d] is NaN", key, i)
+		if v != v {
+			return nil, e.line, p.fault(e.line, "%s[%d] is NaN", key, len(out))
 		}
+		out = append(out, v)
 	}
-	return out, line, nil
+	return out, e.line, nil
 }
 
 // quote shows the beginning of what the file says.

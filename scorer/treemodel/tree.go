@@ -295,18 +295,18 @@ func (b *builder) addSets(s *section) error {
 	if err != nil {
 		return err
 	}
-	words := len(bytes.Fields(s.values["cat_threshold"].text))
-	bits, _, err := p.ints(s, "cat_threshold", words, 64)
+	total := words(s.values["cat_threshold"].text)
+	bits, _, err := p.ints(s, "cat_threshold", total, 64)
 	if err != nil {
 		return err
 	}
 	for i, bound := range bounds {
-		if i == 0 && bound != 0 || i > 0 && bound < bounds[i-1] || bound > int64(words) {
-			return p.fault(line, "cat_boundaries[%d] is %d, which is out of order or beyond the %d words of cat_threshold", i, bound, words)
+		if i == 0 && bound != 0 || i > 0 && bound < bounds[i-1] || bound > int64(total) {
+			return p.fault(line, "cat_boundaries[%d] is %d, which is out of order or beyond the %d words of cat_threshold", i, bound, total)
 		}
 	}
-	if int(bounds[count]) != words {
-		return p.fault(line, "cat_boundaries end at %d, but cat_threshold has %d words", bounds[count], words)
+	if int(bounds[count]) != total {
+		return p.fault(line, "cat_boundaries end at %d, but cat_threshold has %d words", bounds[count], total)
 	}
 	first := uint32(len(b.f.bits))
 	for i, w := range bits {
