@@ -203,9 +203,23 @@ func FuzzDecodeAvro(f *testing.F) {
 	})
 }
 
+// twosComplement is the form of an Avro decimal.
+func twosComplement(i *big.Int) []byte {
+	if i.Sign() >= 0 {
+		return append([]byte{0}, i.Bytes()...)
+	}
+	size := uint(len(i.Bytes()) + 1)
+	return new(big.Int).Add(i, new(big.Int).Lsh(big.NewInt(1), 8*size)).FillBytes(make([]byte, size))
+}
+
 func TestDecimalsAreTheNearestDouble(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		// Any bytes, and as often an amount with zeros behind it, as a large scale gives.
 		unscaled := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "unscaled")
+		if rapid.Bool().Draw(t, "amount") {
+			zeros := new(big.Int).Exp(big.NewInt(10), big.NewInt(rapid.Int64Range(0, 25).Draw(t, "zeros")), nil)
+			unscaled = twosComplement(zeros.Mul(zeros, big.NewInt(rapid.Int64().Draw(t, "amount"))))
+		}
 		scale := rapid.IntRange(0, 60).Draw(t, "scale")
 		got, ok := schemas.DecimalFloat(unscaled, scale)
 		want, _ := avro.RatFromBytes(unscaled, scale).Float64()

@@ -1,7 +1,9 @@
 package schemas
 
 import (
+	"math"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -11,20 +13,53 @@ var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e
 
 // decimalFloat returns the double nearest to an Avro decimal: two's complement, big-endian. False when there is none.
 func decimalFloat(unscaled []byte, scale int) (float64, bool) {
-	if len(unscaled) == 0 {
-		return 0, true
+	if len(unscaled) > 16 {
+		return decimalSlow(bigInt(unscaled), scale)
 	}
-	if len(unscaled) <= 8 && scale < len(tens) {
-		i := int64(int8(unscaled[0]))
-		for _, b := range unscaled[1:] {
-			i = i<<8 | int64(b)
-		}
-		// Both are exact in a double, so the division rounds once.
-		if i > -1<<53 && i < 1<<53 {
-			return float64(i) / tens[scale], true
+	negative, hi, lo := magnitude(unscaled)
+	hi, lo, digits := withoutZeros(hi, lo, scale)
+	if hi != 0 || lo >= 1<<53 || digits >= len(tens) {
+		return decimalSlow(bigInt(unscaled), scale)
+	}
+	f := float64(lo) / tens[digits] // both are exact in a double, so that this rounds once
+	if negative {
+		f = -f
+	}
+	return f, true
+}
+
+// magnitude takes a two's complement number of at most 16 bytes apart.
+func magnitude(unscaled []byte) (negative bool, hi, lo uint64) {
+	if len(unscaled) > 0 && unscaled[0] >= 0x80 {
+		negative, hi, lo = true, math.MaxUint64, math.MaxUint64
+	}
+	for _, b := range unscaled {
+		hi, lo = hi<<8|lo>>56, lo<<8|uint64(b)
+	}
+	if negative {
+		var borrow uint64
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+	}
+	return negative, hi, lo
+}
+
+// withoutZeros takes the zeros off the end of a decimal: an amount has two or three digits after the point, whatever the scale.
+func withoutZeros(hi, lo uint64, scale int) (uint64, uint64, int) {
+	if hi == 0 && lo == 0 {
+		return 0, 0, 0
+	}
+	for _, step := range [...]int{16, 8, 4, 2, 1} {
+		for scale >= step {
+			by := uint64(tens[step])
+			low, rest := bits.Div64(hi%by, lo, by)
+			if rest != 0 {
+				break
+			}
+			hi, lo, scale = hi/by, low, scale-step
 		}
 	}
-	return decimalSlow(bigInt(unscaled), scale)
+	return hi, lo, scale
 }
 
 func decimalSlow(unscaled *big.Int, scale int) (float64, bool) {

@@ -288,16 +288,20 @@ func (f *jsonFaults) collect(e *jsonschema.ValidationError) {
 func (f *jsonFaults) unknownField(at Path, name string) {
 	before := len(f.faults)
 	detail := "is not a field of the schema"
-	if s, _ := f.shape.at(at); s != nil || len(at) == 0 {
-		if s == nil {
-			s = f.shape
-		}
-		if near := nearest(name, s.names); near != "" {
-			detail += "; did you mean " + near + "?"
-		}
+	if s := f.around(at); s != nil && before < maxGuesses {
+		detail += didYouMean(name, s.names)
 	}
 	f.add(append(slices.Clone(at), name), detail)
 	f.unknown += len(f.faults) - before
+}
+
+// around returns the shape of the object at a path, nil when it is not known.
+func (f *jsonFaults) around(at Path) *shape {
+	if len(at) == 0 {
+		return f.shape
+	}
+	s, _ := f.shape.at(at)
+	return s
 }
 
 func jsonFault(k jsonschema.ErrorKind) string {

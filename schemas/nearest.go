@@ -2,6 +2,15 @@ package schemas
 
 import "strings"
 
+// didYouMean is the end of an error text about an unknown name: a question, or nothing when no known name is near.
+func didYouMean(name string, known []string) string {
+	near := nearest(name, known)
+	if near == "" {
+		return ""
+	}
+	return "; did you mean " + near + "?"
+}
+
 // nearest returns the known name that a mistyped one most likely means, "" when none is near.
 func nearest(name string, known []string) string {
 	if len(name) > 64 {
