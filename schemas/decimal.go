@@ -88,6 +88,9 @@ func decimalDigits(unscaled []byte, precision int) bool {
 // Zeros at either end do not count, so 75.8100 fits a scale of 2. It is false for what is not a number.
 func decimalFits(literal string, precision, scale int) bool {
 	rest := strings.TrimPrefix(literal, "-")
+	if point := strings.IndexByte(rest, '.'); point > 0 && point <= precision-scale && len(rest)-point-1 <= scale && strings.IndexByte(rest, 'e') < 0 && strings.IndexByte(rest, 'E') < 0 {
+		return true // as nearly every amount is written
+	}
 	exponent := 0
 	if at := strings.IndexAny(rest, "eE"); at >= 0 {
 		e, err := strconv.Atoi(rest[at+1:])
