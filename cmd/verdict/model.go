@@ -40,6 +40,9 @@ func newModelPredictCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			m, err := openModel(path)
+			if err == nil && m.bundle != nil {
+				_, err = m.bundle.CheckGolden(path)
+			}
 			if err != nil {
 				return fmt.Errorf("%w model: %w", errInvalid, err)
 			}

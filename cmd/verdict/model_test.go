@@ -125,4 +125,7 @@ func TestModelCheckRefusesWhatIsDamaged(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
+	if out, err := runModel(t, string(golden), "predict", "--model", dir, "--rows", "-"); !errors.Is(err, errInvalid) || out != "" {
+		t.Errorf("predict scored with a bundle whose golden rows are off: %v", err)
+	}
 }
