@@ -292,7 +292,12 @@ func envKey(keys []string) func(string, string) (string, any) {
 	for _, k := range keys {
 		byEnv[strings.ToUpper(strings.ReplaceAll(k, ".", "_"))] = k
 	}
-	return func(name, value string) (string, any) { return byEnv[strings.TrimPrefix(name, envPrefix)], value }
+	return func(name, value string) (string, any) {
+		if value == "" { // a variable that is empty is as good as none
+			return "", nil
+		}
+		return byEnv[strings.TrimPrefix(name, envPrefix)], value
+	}
 }
 
 // secretFile puts the content of the file that KEY_file names in the place of KEY.

@@ -119,7 +119,7 @@ func (h history) replayed(t *testing.T) map[string]answer {
 		return f.Name()
 	}
 	example := "../../deploy/example"
-	cmd := exec.Command(binary, "replay", "--orders", write("orders.jsonl", h.orders), "--labels", write("labels.jsonl", h.labels),
+	cmd := exec.Command(program, "replay", "--orders", write("orders.jsonl", h.orders), "--labels", write("labels.jsonl", h.labels),
 		"--features", example+"/handbook.yaml", "--model", example+"/models/handbook/1", "--policy", example+"/policy.yaml", "--out", dir, "--write", "decisions")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("replaying: %v\n%s", err, out)

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w usage: %w", errInvalid, err) })
-	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newModelCommand(), newCheckCommand())
+	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newModelCommand(), newCheckCommand(), newSchemaCommand())
 	for _, c := range root.Commands() {
 		usageErrors(c)
 	}

@@ -22,16 +22,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// binary is the program under test, built once.
-var binary string
+// program is the binary under test, built once.
+var program string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "verdict-test-")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "verdict")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	program = filepath.Join(dir, "verdict")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building verdict: %v\n%s", err, out)
 		os.Exit(1)
 	}
@@ -130,7 +130,7 @@ var serving = regexp.MustCompile(`msg=serving address=(\S+)`)
 // start runs verdict until the test ends, and waits until it says that it serves.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan error, 1), log: &logs{}}
+	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan error, 1), log: &logs{}}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

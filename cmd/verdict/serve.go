@@ -62,7 +62,6 @@ type service struct {
 	desk     *await.Desk
 	started  atomic.Bool // everything is connected
 	stopping atomic.Bool // readyz says no from now on
-	broken   atomic.Pointer[error]
 	observe  func([]preprocess.Arrived, []preprocess.Extracted, []schemas.Decision)
 	onListen func(net.Addr) // told where the API or the admin port listens; may be nil
 }
@@ -84,8 +83,8 @@ func newService(cfg Config, role string) (*service, error) {
 	return s, nil
 }
 
-// run serves until ctx ends, then stops in order: readyz says no, waiting callers get their answers, the step at hand is brought to its end, offsets are
-// committed, the group is left. It returns what could not go on.
+// run serves until ctx ends or something cannot go on, which it returns. Then it stops in order: readyz says no; callers who wait get their answers from
+// workers that still run; the step at hand is brought to its end, offsets are committed, the group is left.
 func (s *service) run(ctx context.Context) error {
 	began := time.Now()
 	listener, err := net.Listen("tcp", s.listenAddress()) //nolint:noctx // bound once at start, closed by the server
@@ -99,20 +98,53 @@ func (s *service) run(ctx context.Context) error {
 	server := s.server()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	if err := s.connect(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // asked to stop while Kafka or the store was still away
+		}
+		return errors.Join(err, s.shut(server, served), s.disconnect())
+	}
 
-	lanes, ctx := errgroup.WithContext(ctx)
-	err = s.connect(ctx)
-	if err == nil {
-		s.work(ctx, lanes)
-		s.started.Store(true)
-		s.log.Info("serving", "address", listener.Addr().String(), "after", time.Since(began).Round(time.Millisecond),
-			"features", s.parts.features.Version().String(), "scorer", s.scores, "api", s.answers)
-		err = lanes.Wait()
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	lanes, failed := errgroup.WithContext(working)
+	s.work(failed, lanes)
+	s.started.Store(true)
+	s.log.Info("serving", "address", listener.Addr().String(), "after", time.Since(began).Round(time.Millisecond),
+		"features", s.parts.features.Version().String(), "scorer", s.scores, "api", s.answers)
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
 	}
-	if err != nil {
-		s.broken.Store(&err)
+	s.stopping.Store(true)
+	err = s.shut(server, served)
+	stopWork()
+	return errors.Join(lanes.Wait(), err, s.disconnect())
+}
+
+// shut ends the HTTP side. It waits for the callers who are there.
+func (s *service) shut(server *http.Server, served <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.API.MaxWait+time.Second) // every caller is answered by then
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serving HTTP: %w", end))
 	}
-	return errors.Join(err, s.stop(server, served))
+	return err
+}
+
+// disconnect ends the clients.
+func (s *service) disconnect() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var faults []error
+	if s.caller != nil {
+		faults = append(faults, s.caller.Close(ctx))
+	}
+	if s.state != nil {
+		faults = append(faults, s.state.close())
+	}
+	return errors.Join(faults...)
 }
 
 func (s *service) listenAddress() string {
@@ -229,10 +261,10 @@ func (s *service) resolve(correlation, value []byte, code, detail string) {
 func (s *service) server() *http.Server {
 	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
 	if !s.answers {
-		return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Live: s.live, Metrics: metrics})
+		return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Metrics: metrics})
 	}
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
-		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready, Live: s.live,
+		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
@@ -254,13 +286,6 @@ func (s *service) ready() error {
 	}
 	if s.answers {
 		return s.caller.Ready(ctx)
-	}
-	return nil
-}
-
-func (s *service) live() error {
-	if err := s.broken.Load(); err != nil {
-		return *err
 	}
 	return nil
 }
@@ -302,22 +327,4 @@ func (s *service) learn(ctx context.Context, labels []schemas.Label, raw [][]byt
 		send.Go(func() error { return s.caller.Label(ctx, string(labels[i].ID), raw[i]) })
 	}
 	return send.Wait()
-}
-
-// stop ends what run began, the callers' side first.
-func (s *service) stop(server *http.Server, served <-chan error) error {
-	s.stopping.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.API.MaxWait+time.Second) // every caller is answered by then
-	defer cancel()
-	faults := []error{server.Shutdown(ctx)}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		faults = append(faults, fmt.Errorf("serving HTTP: %w", err))
-	}
-	if s.caller != nil {
-		faults = append(faults, s.caller.Close(ctx))
-	}
-	if s.state != nil {
-		faults = append(faults, s.state.close())
-	}
-	return errors.Join(faults...)
 }
