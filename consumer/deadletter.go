@@ -37,9 +37,9 @@ func (l *letter) message() Message {
 		Header{"__connect.errors.exception.class.name", []byte(exception)},
 		Header{"__connect.errors.exception.message", []byte(l.why.Error())},
 		Header{"kafka_dlt-original-topic", []byte(r.Topic)},
-		Header{"kafka_dlt-original-partition", binary.BigEndian.AppendUint32(nil, uint32(r.Partition))},        //nolint:gosec // a partition is never negative
-		Header{"kafka_dlt-original-offset", binary.BigEndian.AppendUint64(nil, uint64(r.Offset))},              //nolint:gosec // nor is an offset
-		Header{"kafka_dlt-original-timestamp", binary.BigEndian.AppendUint64(nil, uint64(r.Time.UnixMilli()))}, //nolint:gosec // the bits are what is wanted
+		Header{"kafka_dlt-original-partition", binary.BigEndian.AppendUint32(nil, uint32(r.Partition))},
+		Header{"kafka_dlt-original-offset", binary.BigEndian.AppendUint64(nil, uint64(r.Offset))},
+		Header{"kafka_dlt-original-timestamp", binary.BigEndian.AppendUint64(nil, uint64(r.Time.UnixMilli()))},
 		Header{"kafka_dlt-exception-fqcn", []byte(exception)},
 		Header{"kafka_dlt-exception-message", []byte(l.why.Error())},
 	)

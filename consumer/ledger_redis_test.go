@@ -76,7 +76,7 @@ func texts(records [][]byte) []string {
 func TestRedisLedgerKeepsTheFirstDecision(t *testing.T) {
 	for name, addr := range ledgerServers(t) {
 		t.Run(name, func(t *testing.T) {
-			ctx, client := context.Background(), ledgerClient(t, addr)
+			ctx, client := t.Context(), ledgerClient(t, addr)
 			one, other := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second}), consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
 			steps := []struct {
 				ledger *consumer.RedisLedger
@@ -110,7 +110,7 @@ func TestRedisLedgerKeepsTheFirstDecision(t *testing.T) {
 func TestRedisLedgerRecordsExpire(t *testing.T) {
 	for name, addr := range ledgerServers(t) {
 		t.Run(name, func(t *testing.T) {
-			ctx, client := context.Background(), ledgerClient(t, addr)
+			ctx, client := t.Context(), ledgerClient(t, addr)
 			l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: "p:", Keep: time.Hour, Timeout: 10 * time.Second})
 			for range 2 {
 				if _, err := l.First(ctx, []consumer.Kept{kept("a", "a1")}); err != nil {
@@ -127,7 +127,7 @@ func TestRedisLedgerRecordsExpire(t *testing.T) {
 func TestRedisLedgerRefusedCommandFailsTheCall(t *testing.T) {
 	for name, addr := range ledgerServers(t) {
 		t.Run(name, func(t *testing.T) {
-			ctx, client := context.Background(), ledgerClient(t, addr)
+			ctx, client := t.Context(), ledgerClient(t, addr)
 			l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
 			if err := client.RPush(ctx, "verdict:d:{b}", "x").Err(); err != nil {
 				t.Fatal(err)
@@ -163,7 +163,7 @@ func TestRedisLedgerCallMadeAgainKeepsWhatTheFirstKept(t *testing.T) {
 	for name, addr := range ledgerServers(t) {
 		for n, do := range []func(int) int{func(int) int { return 0 }, func(n int) int { return n / 2 }, func(n int) int { return n }} {
 			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
-				ctx, failing := context.Background(), ledgerClient(t, addr)
+				ctx, failing := t.Context(), ledgerClient(t, addr)
 				failing.AddHook(&replyLoser{do})
 				cfg := consumer.RedisLedgerConfig{Prefix: fmt.Sprint(n, ":"), Timeout: 10 * time.Second}
 				if _, err := consumer.NewRedisLedger(failing, cfg).First(ctx, []consumer.Kept{kept("a", "a1"), kept("b", "b1")}); !errors.Is(err, errLine) {

@@ -46,7 +46,7 @@ func (w *Worker) askOf(r *Record) (ask, bool) {
 			a.topic = string(h.Value)
 		case HeaderReplyPartition:
 			if len(h.Value) == 4 {
-				a.partition = max(-1, int32(binary.BigEndian.Uint32(h.Value))) //nolint:gosec // a huge number is a negative one: the key decides
+				a.partition = max(-1, int32(binary.BigEndian.Uint32(h.Value)))
 			}
 		case HeaderTraceparent:
 			a.trace = h.Value
@@ -75,7 +75,7 @@ func (a ask) refusal(l *letter) Message {
 }
 
 func (a ask) headers(more []Header) []Header {
-	h := append(more, Header{HeaderCorrelation, a.correlation})
+	h := append([]Header{{HeaderCorrelation, a.correlation}}, more...)
 	if a.trace != nil {
 		h = append(h, Header{HeaderTraceparent, a.trace})
 	}

@@ -190,8 +190,13 @@ func (c *Config) validate() error {
 		key   string
 		value time.Duration
 	}{
-		{"state.lateness", c.State.Lateness}, {"state.decisions", c.State.Decisions}, {"api.wait", c.API.Wait}, {"api.max_wait", c.API.MaxWait},
-		{"redis.timeout", c.Redis.Timeout}, {"kafka.session_timeout", c.Kafka.SessionTimeout}, {"kafka.commit_interval", c.Kafka.CommitInterval},
+		{"state.lateness", c.State.Lateness},
+		{"state.decisions", c.State.Decisions},
+		{"api.wait", c.API.Wait},
+		{"api.max_wait", c.API.MaxWait},
+		{"redis.timeout", c.Redis.Timeout},
+		{"kafka.session_timeout", c.Kafka.SessionTimeout},
+		{"kafka.commit_interval", c.Kafka.CommitInterval},
 	} {
 		must(d.value > 0, "%s: must be above 0", d.key)
 	}
@@ -203,8 +208,7 @@ func (c *Config) validate() error {
 
 // configKeys returns the dotted keys of a config struct, and those of them that are secrets.
 func configKeys(t reflect.Type, prefix string) (keys, secrets []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag, _, _ := strings.Cut(f.Tag.Get("koanf"), ",")
 		switch {
 		case tag == "-":

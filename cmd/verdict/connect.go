@@ -25,12 +25,12 @@ type state struct {
 }
 
 // openState makes the clients; nothing is asked of a server yet.
-func openState(cfg *Config, keep time.Duration) (*state, error) {
+func openState(cfg *Config, keep time.Duration) *state {
 	if cfg.State.Store == "memory" {
 		return &state{
 			store: memstore.New(memstore.Config{}), ledger: consumer.NewMemLedger(0),
 			ping: func(context.Context) error { return nil }, close: func() error { return nil },
-		}, nil
+		}
 	}
 	dial := redisstore.DialConfig{
 		Addrs: cfg.Redis.Addresses, Username: cfg.Redis.Username, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Timeout: cfg.Redis.Timeout,
@@ -44,7 +44,7 @@ func openState(cfg *Config, keep time.Duration) (*state, error) {
 		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:  client.Close,
-	}, nil
+	}
 }
 
 // newLog returns the log that cfg asks for, on stderr.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -110,7 +109,7 @@ func apiURL(ctx context.Context, listening <-chan net.Addr) string {
 
 func isTerminal(out any) bool {
 	f, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // The shop's clock starts this long ago, and its labels come this long after their orders.
@@ -121,7 +120,7 @@ const (
 
 // sell sends the shop's orders at the rate asked for, and the label of each fraud when the shop's clock has come so far.
 func sell(ctx context.Context, o demoOptions, s *service, table *board.Board) error {
-	if err := awaitReady(ctx, s.log, "the demo's service", func(context.Context) error { return s.ready() }); err != nil {
+	if err := awaitReady(ctx, s.log, "the demo's service", s.check); err != nil {
 		return nil //nolint:nilerr // the demo was ended before it began
 	}
 	feed, err := kafka.NewFeed(s.connection("admin"))
@@ -136,11 +135,7 @@ func sell(ctx context.Context, o demoOptions, s *service, table *board.Board) er
 		}
 	}
 	orders := shop.New(shop.Config{Seed: o.seed, Start: time.Now().UTC().Add(-shopHistory).Truncate(time.Second)})
-	type pending struct {
-		id      string
-		knownAt time.Time
-	}
-	var labels []pending // by known_at, as orders come in time order
+	var labels []knownFraud // by when it becomes known, as orders come in time order
 	topics := s.cfg.Kafka.Topics
 	start := time.Now()
 	for n := 0; o.orders == 0 || n < o.orders; n++ {
@@ -153,26 +148,37 @@ func sell(ctx context.Context, o demoOptions, s *service, table *board.Board) er
 		case <-time.After(time.Until(due)):
 		}
 		order := orders.Next()
-		for len(labels) > 0 && !labels[0].knownAt.After(order.At) {
-			value, _ := json.Marshal(map[string]any{"order_id": labels[0].id, "fraud": true, "known_at": labels[0].knownAt})
-			feed.Send(ctx, topics.Labels, []byte(labels[0].id), value, fail)
+		for len(labels) > 0 && !labels[0].at.After(order.At) {
+			feed.Send(ctx, topics.Labels, []byte(labels[0].id), labels[0].json(), fail)
 			labels = labels[1:]
 		}
 		if order.Fraud() {
-			labels = append(labels, pending{order.ID, order.At.Add(labelDelay)})
+			labels = append(labels, knownFraud{order.ID, order.At.Add(labelDelay)})
 		}
-		value, _ := json.Marshal(map[string]any{
-			"order_id": order.ID, "occurred_at": order.At, "customer_id": order.Customer, "terminal_id": order.Terminal, "amount": order.Amount,
-		})
 		table.Sending(schemas.OrderID(order.ID), board.Sent{At: due, Amount: order.Amount, Fraud: order.Fraud()})
-		feed.Send(ctx, topics.Orders, []byte(order.Customer), value, fail)
+		feed.Send(ctx, topics.Orders, []byte(order.Customer), orderJSON(&order), fail)
 	}
 	return feed.Close(context.WithoutCancel(ctx)) // the demo may end while the last orders are still on their way
 }
 
+// knownFraud is a label: which order, and when its fraud becomes known.
+type knownFraud struct {
+	id string
+	at time.Time
+}
+
+func (k knownFraud) json() []byte {
+	return fmt.Appendf(nil, `{"order_id":%q,"fraud":true,"known_at":%q}`, k.id, k.at.Format(time.RFC3339))
+}
+
+func orderJSON(o *shop.Order) []byte {
+	return fmt.Appendf(nil, `{"order_id":%q,"occurred_at":%q,"customer_id":%q,"terminal_id":%q,"amount":%.2f}`,
+		o.ID, o.At.Format(time.RFC3339), o.Customer, o.Terminal, o.Amount)
+}
+
 // watch reads the decisions topic as any consumer would, and ends the demo when enough are decided.
 func watch(ctx context.Context, o demoOptions, s *service, table *board.Board, end func()) error {
-	if err := awaitReady(ctx, s.log, "the demo's service", func(context.Context) error { return s.ready() }); err != nil {
+	if err := awaitReady(ctx, s.log, "the demo's service", s.check); err != nil {
 		return nil //nolint:nilerr // the demo was ended before it began
 	}
 	var broken error

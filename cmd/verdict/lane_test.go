@@ -86,7 +86,7 @@ func TestAvroOrdersGetAvroDecisions(t *testing.T) {
 	if err != nil || len(rest) > 0 {
 		t.Fatal(err, len(rest))
 	}
-	want, _ := schemas.DefaultOrderSchema().DecodeJSON([]byte(schematest.Order(1)))
+	want, _ := schemas.DefaultOrderSchema().DecodeJSON(schematest.Order(1))
 	fields := decision.(map[string]any)
 	amount := fields["inputs"].(map[string]any)["amount"].(map[string]any)["double"]
 	if fields["order_id"] != want.Get("order_id").Str() || amount != want.Get("amount").Number() {

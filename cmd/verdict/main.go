@@ -26,8 +26,9 @@ func main() {
 		debug.SetGCPercent(400)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
 }
 
 // run is main without the process: it returns the exit code.
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w usage: %w", errInvalid, err) })
-	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newModelCommand(), newCheckCommand(), newSchemaCommand())
+	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newModelCommand(), newCheckCommand(), newSchemaCommand()) //nolint:contextcheck // they have it from cobra
 	for _, c := range root.Commands() {
 		usageErrors(c)
 	}

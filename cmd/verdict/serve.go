@@ -156,10 +156,7 @@ func (s *service) listenAddress() string {
 
 // connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
 func (s *service) connect(ctx context.Context) error {
-	var err error
-	if s.state, err = openState(&s.cfg, s.parts.features.Keep()); err != nil {
-		return err
-	}
+	s.state = openState(&s.cfg, s.parts.features.Keep())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })
 	all.Go(func() error {
@@ -270,17 +267,22 @@ func (s *service) server() *http.Server {
 	})
 }
 
-var errNotReady = errors.New("Kafka or the store has not been reached yet")
+var errNotReady = errors.New("the process has not reached Kafka and the store yet")
 
 func (s *service) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.check(ctx)
+}
+
+// check says why the process cannot serve now.
+func (s *service) check(ctx context.Context) error {
 	switch {
 	case s.stopping.Load():
 		return errors.New("the process is stopping")
 	case !s.started.Load():
 		return errNotReady
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
 	if err := s.state.ping(ctx); err != nil {
 		return fmt.Errorf("asking the store: %w", err)
 	}

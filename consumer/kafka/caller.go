@@ -57,7 +57,7 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 		client.Close()
 		return nil, fmt.Errorf("finding the end of %s: %w", cfg.Topics.Replies, err)
 	}
-	n := int32(len(ends[cfg.Topics.Replies])) //nolint:gosec // partitions are counted in 32 bits
+	n := int32(len(ends[cfg.Topics.Replies]))
 	c := &Caller{cfg: cfg, client: client, partition: cfg.ReplyPartition, done: make(chan struct{})}
 	if c.partition < 0 {
 		c.partition = rand.N(n) //nolint:gosec // spreads load, keeps no secret
@@ -68,7 +68,7 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 		return nil, fmt.Errorf("reply partition %d: topic %s has %d", c.partition, cfg.Topics.Replies, n)
 	}
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topics.Replies: {c.partition: kgo.NewOffset().At(end.Offset)}})
-	go c.receive()
+	go c.receive() //nolint:gosec,contextcheck // G118: it lives as long as the client, not as long as the context of this call
 	return c, nil
 }
 
@@ -109,7 +109,7 @@ func (c *Caller) Send(ctx context.Context, key, order, correlation []byte, trace
 	headers := []kgo.RecordHeader{
 		{Key: consumer.HeaderCorrelation, Value: correlation},
 		{Key: consumer.HeaderReplyTopic, Value: []byte(c.cfg.Topics.Replies)},
-		{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition))}, //nolint:gosec // never negative here
+		{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition))},
 	}
 	if traceparent != "" {
 		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderTraceparent, Value: []byte(traceparent)})

@@ -48,7 +48,7 @@ func Tail(ctx context.Context, c Connection, topic string, fn func(*consumer.Rec
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMinBytes(1))...)
+	client, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMinBytes(1), kgo.FetchMaxWait(250*time.Millisecond))...)
 	if err != nil {
 		return fmt.Errorf("making a Kafka client: %w", err)
 	}

@@ -1,7 +1,6 @@
 package memstore_test
 
 import (
-	"context"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
@@ -49,8 +48,10 @@ func (p *polls) next() []preprocess.Visit {
 		asks := p.asks[2*i : 2*i+2]
 		asks[0] = preprocess.Ask{Key: p.customers[p.random.IntN(customers)], Column: "amount", Value: p.random.Float64(), From: at - day, To: at, Keep: day}
 		asks[1] = preprocess.Ask{Key: p.terminals[p.random.IntN(terminals)], Column: "*", From: at - day, To: at, Keep: day}
-		p.visits[i] = preprocess.Visit{ID: schemas.OrderID("10" + strconv.Itoa(p.n)), At: at, Content: uint64(p.n), Asks: asks,
-			Arrival: preprocess.Arrival{Millis: at / 1000, Offset: int64(p.n)}}
+		p.visits[i] = preprocess.Visit{
+			ID: schemas.OrderID("10" + strconv.Itoa(p.n)), At: at, Content: uint64(p.n), Asks: asks,
+			Arrival: preprocess.Arrival{Millis: at / 1000, Offset: int64(p.n)},
+		}
 		p.n++
 	}
 	return p.visits
@@ -60,7 +61,7 @@ func (p *polls) next() []preprocess.Visit {
 func BenchmarkExchange(b *testing.B) {
 	s, p := memstore.New(memstore.Config{Keep: 1}), newPolls()
 	for p.n < warmUp {
-		if _, err := s.Exchange(context.Background(), p.next()); err != nil {
+		if _, err := s.Exchange(b.Context(), p.next()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -71,7 +72,7 @@ func BenchmarkExchange(b *testing.B) {
 		b.StopTimer()
 		visits := p.next()
 		b.StartTimer()
-		found, err := s.Exchange(context.Background(), visits)
+		found, err := s.Exchange(b.Context(), visits)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -92,7 +93,7 @@ func BenchmarkMemory(b *testing.B) {
 			for i := range visits {
 				visits[i].Asks[0].Keep, visits[i].Asks[1].Keep = 100*day, 100*day
 			}
-			if _, err := s.Exchange(context.Background(), visits); err != nil {
+			if _, err := s.Exchange(b.Context(), visits); err != nil {
 				b.Fatal(err)
 			}
 		}

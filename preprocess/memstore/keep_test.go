@@ -1,7 +1,6 @@
 package memstore_test
 
 import (
-	"context"
 	"strconv"
 	"sync"
 	"testing"
@@ -26,7 +25,7 @@ func visit(n int, at int64, key string) preprocess.Visit {
 
 func exchange(t *testing.T, s *memstore.Store, visits ...preprocess.Visit) []preprocess.Found {
 	t.Helper()
-	found, err := s.Exchange(context.Background(), visits)
+	found, err := s.Exchange(t.Context(), visits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +45,7 @@ func TestStoreStaysSmallAsTimeGoesOn(t *testing.T) {
 			{ID: schemas.OrderID("o" + strconv.Itoa(n)), Fraud: true, KnownAt: time.UnixMicro(t0)},
 			{ID: schemas.OrderID("never seen: " + strconv.Itoa(n)), Fraud: true, KnownAt: time.UnixMicro(t0)},
 		}
-		if err := s.Learn(context.Background(), labels); err != nil {
+		if err := s.Learn(t.Context(), labels); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +122,7 @@ func TestLabelsMayAllComeFirst(t *testing.T) {
 	const n = 10_000
 	for i := range n {
 		label := schemas.Label{ID: schemas.OrderID("o" + strconv.Itoa(i)), Fraud: true, KnownAt: time.UnixMicro(t0 + int64(i+1)*hour)}
-		if err := s.Learn(context.Background(), []schemas.Label{label}); err != nil {
+		if err := s.Learn(t.Context(), []schemas.Label{label}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,9 +141,9 @@ func TestStoreMayBeUsedByMany(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				n := w*each + i
-				found, err := s.Exchange(context.Background(), []preprocess.Visit{visit(n, t0+int64(n%7), "c")})
+				found, err := s.Exchange(t.Context(), []preprocess.Visit{visit(n, t0+int64(n%7), "c")})
 				if err == nil {
-					err = s.Learn(context.Background(), []schemas.Label{{ID: schemas.OrderID("o" + strconv.Itoa(n)), Fraud: true}})
+					err = s.Learn(t.Context(), []schemas.Label{{ID: schemas.OrderID("o" + strconv.Itoa(n)), Fraud: true}})
 				}
 				if err != nil || len(found[0].Points[0]) == 0 || len(found[0].Points[0]) > workers*each {
 					t.Errorf("worker %d: %v", w, err)

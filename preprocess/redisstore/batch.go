@@ -98,11 +98,9 @@ func (b *batch) send(ctx context.Context) error {
 
 func (b *batch) ask(ctx context.Context, v *preprocess.Visit, ask *preprocess.Ask) {
 	var w write
-	name := ""
+	name := b.store.columnKey(ask.Key, ask.Column)
 	if ask.Marks {
 		name = b.store.marksKey(ask.Key)
-	} else {
-		name = b.store.columnKey(ask.Key, ask.Column)
 	}
 	key := any(name)
 	if !ask.Marks {

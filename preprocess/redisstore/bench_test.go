@@ -32,8 +32,10 @@ func benchVisit(n int) preprocess.Visit {
 		{Key: terminal, Column: "*", From: at - day, To: at, Keep: day},
 		{Key: terminal, Marks: true, From: at - day, To: at, Keep: day},
 	}
-	return preprocess.Visit{ID: schemas.OrderID("10" + strconv.Itoa(n)), At: at, Content: r.Uint64(), Asks: asks, Labelled: []string{terminal},
-		Arrival: preprocess.Arrival{Millis: at/1000 + 40, Offset: int64(n)}}
+	return preprocess.Visit{
+		ID: schemas.OrderID("10" + strconv.Itoa(n)), At: at, Content: r.Uint64(), Asks: asks, Labelled: []string{terminal},
+		Arrival: preprocess.Arrival{Millis: at/1000 + 40, Offset: int64(n)},
+	}
 }
 
 func benchVisits(from, n int) []preprocess.Visit {
@@ -61,7 +63,7 @@ func BenchmarkExchange(b *testing.B) {
 			visits := benchVisits(next, poll)
 			next += poll
 			b.StartTimer()
-			found, err := s.Exchange(context.Background(), visits)
+			found, err := s.Exchange(b.Context(), visits)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -78,17 +80,17 @@ func BenchmarkExchange(b *testing.B) {
 		for range b.N {
 			b.StopTimer()
 			recorded.skip = true
-			if _, err := s.Exchange(context.Background(), benchVisits(next, poll)); err == nil {
+			if _, err := s.Exchange(b.Context(), benchVisits(next, poll)); err == nil {
 				b.Fatal("the recorder let a pipeline through")
 			}
 			recorded.skip = false
 			next += poll
 			pipe := client.Pipeline()
 			for _, args := range recorded.args {
-				_ = pipe.Process(context.Background(), discard(args))
+				_ = pipe.Process(b.Context(), discard(args))
 			}
 			b.StartTimer()
-			if _, err := pipe.Exec(context.Background()); err != nil {
+			if _, err := pipe.Exec(b.Context()); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -103,7 +105,7 @@ func warm(b *testing.B, s preprocess.Store, next int) int {
 		return next
 	}
 	for ; next < warmUp; next += poll {
-		if _, err := s.Exchange(context.Background(), benchVisits(next, poll)); err != nil {
+		if _, err := s.Exchange(b.Context(), benchVisits(next, poll)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -117,9 +119,9 @@ type recorder struct {
 	args [][]any
 }
 
-type notSent struct{}
+type notSentError struct{}
 
-func (notSent) Error() string { return "not sent" }
+func (notSentError) Error() string { return "not sent" }
 
 func (r *recorder) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
@@ -132,7 +134,7 @@ func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 		for _, cmd := range cmds {
 			r.args = append(r.args, cmd.Args())
 		}
-		return notSent{}
+		return notSentError{}
 	}
 }
 

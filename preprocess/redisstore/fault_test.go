@@ -70,7 +70,7 @@ func state(t *testing.T, s preprocess.Store) preprocess.Found {
 	t.Helper()
 	probe := visit(100, 2000)
 	probe.Asks = append(probe.Asks, preprocess.Ask{Key: "w", Marks: true, To: t0 + 1000, Keep: 1e12})
-	found, err := s.Exchange(context.Background(), []preprocess.Visit{probe})
+	found, err := s.Exchange(t.Context(), []preprocess.Visit{probe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestStoreEndsTheSameAfterAFaultAtEachPipeline(t *testing.T) {
 			open := fresh(dial(t, cfg))
 			clean := open()
 			for _, call := range history() {
-				if err := call(context.Background(), clean); err != nil {
+				if err := call(t.Context(), clean); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -143,12 +143,12 @@ func runWithFault(t *testing.T, cfg redisstore.DialConfig, f *fault) preprocess.
 	prefix := "f-" + f.mode + strconv.Itoa(f.at) + ":"
 	s := redisstore.New(client, redisstore.Config{Prefix: prefix, Timeout: patient})
 	for _, call := range history() {
-		err := call(context.Background(), s)
+		err := call(t.Context(), s)
 		if err != nil && !errors.Is(err, errFault) {
 			t.Fatalf("a fault is reported as %v", err)
 		}
 		if err != nil {
-			err = call(context.Background(), s)
+			err = call(t.Context(), s)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -169,14 +169,14 @@ func TestRepeatOfADeadProcessIsHidden(t *testing.T) {
 			}
 			repeat := visit(1, 30)
 			repeat.Arrival.Offset = 99
-			if _, err := open(healthy).Exchange(context.Background(), []preprocess.Visit{visit(1, 10)}); err != nil {
+			if _, err := open(healthy).Exchange(t.Context(), []preprocess.Visit{visit(1, 10)}); err != nil {
 				t.Fatal(err)
 			}
 			want := state(t, open(healthy))
-			if _, err := open(dying).Exchange(context.Background(), []preprocess.Visit{repeat}); !errors.Is(err, errFault) {
+			if _, err := open(dying).Exchange(t.Context(), []preprocess.Visit{repeat}); !errors.Is(err, errFault) {
 				t.Fatalf("the second pipeline's fault is reported as %v", err)
 			}
-			if n := healthy.ZCard(context.Background(), redisstore.DefaultPrefix+"{c}:c:x").Val(); n != 3 {
+			if n := healthy.ZCard(t.Context(), redisstore.DefaultPrefix+"{c}:c:x").Val(); n != 3 {
 				t.Fatalf("%d points are in Redis, not the order's, the repeat's and the probe's", n)
 			}
 			if diff := cmp.Diff(want, state(t, open(healthy)), cmpopts.EquateEmpty()); diff != "" {
@@ -189,7 +189,7 @@ func TestRepeatOfADeadProcessIsHidden(t *testing.T) {
 func TestRefusedConnectionFailsAtOnce(t *testing.T) {
 	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{freeAddr(t)}}), redisstore.Config{})
 	start := time.Now()
-	_, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 1)})
+	_, err := s.Exchange(t.Context(), []preprocess.Visit{visit(1, 1)})
 	if err == nil || !strings.HasPrefix(err.Error(), "exchanging 1 visits with Redis: ") {
 		t.Errorf("a refused connection is reported as %v", err)
 	}
@@ -217,10 +217,10 @@ func TestSilentServerFailsNearTheTimeout(t *testing.T) {
 	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{l.Addr().String()}}), redisstore.Config{Timeout: 100 * time.Millisecond})
 	for what, call := range map[string]func() error{
 		"Exchange": func() error {
-			_, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 1)})
+			_, err := s.Exchange(t.Context(), []preprocess.Visit{visit(1, 1)})
 			return err
 		},
-		"Learn": func() error { return s.Learn(context.Background(), []schemas.Label{label(1, 1, true)}) },
+		"Learn": func() error { return s.Learn(t.Context(), []schemas.Label{label(1, 1, true)}) },
 	} {
 		start := time.Now()
 		err := call()
@@ -258,12 +258,12 @@ func TestLostReplyIsReportedAndNotSentAgain(t *testing.T) {
 	}
 	client := dial(t, cfg)
 	s := redisstore.New(client, redisstore.Config{Timeout: patient})
-	if _, err := s.Exchange(context.Background(), []preprocess.Visit{visit(1, 10)}); err != nil {
+	if _, err := s.Exchange(t.Context(), []preprocess.Visit{visit(1, 10)}); err != nil {
 		t.Fatal(err)
 	}
 	before := calls(t, admin)
 	armed.Store(true)
-	if _, err := s.Exchange(context.Background(), []preprocess.Visit{visit(2, 11)}); err == nil {
+	if _, err := s.Exchange(t.Context(), []preprocess.Visit{visit(2, 11)}); err == nil {
 		t.Fatal("a lost reply is no error")
 	}
 	if armed.Load() {
@@ -272,7 +272,7 @@ func TestLostReplyIsReportedAndNotSentAgain(t *testing.T) {
 	if got := calls(t, admin) - before; got != 1 {
 		t.Errorf("the pipeline was done %d times", got)
 	}
-	found, err := s.Exchange(context.Background(), []preprocess.Visit{visit(2, 11)})
+	found, err := s.Exchange(t.Context(), []preprocess.Visit{visit(2, 11)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestLostReplyIsReportedAndNotSentAgain(t *testing.T) {
 // calls is how many claims a server has seen.
 func calls(t *testing.T, client redis.UniversalClient) int {
 	t.Helper()
-	info, err := client.Info(context.Background(), "commandstats").Result()
+	info, err := client.Info(t.Context(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func calls(t *testing.T, client redis.UniversalClient) int {
 
 func TestRefusedCommandsFailTheCall(t *testing.T) {
 	client := dial(t, startRedis(t))
-	ctx := context.Background()
+	ctx := t.Context()
 	s := redisstore.New(client, redisstore.Config{Prefix: "p:", Timeout: patient})
 	exchange := func() error {
 		_, err := s.Exchange(ctx, []preprocess.Visit{visit(1, 1), visit(2, 2)})

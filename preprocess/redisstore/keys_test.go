@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +14,11 @@ import (
 func written(t *testing.T, cfg redisstore.DialConfig, s preprocess.Store) []string {
 	t.Helper()
 	for _, call := range history() {
-		if err := call(context.Background(), s); err != nil {
+		if err := call(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	keys, err := dial(t, cfg).Keys(context.Background(), "*").Result()
+	keys, err := dial(t, cfg).Keys(t.Context(), "*").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +41,7 @@ func TestEveryKeyExpires(t *testing.T) {
 				if strings.Contains(key, ":c:") {
 					want = 1e12*time.Microsecond + time.Minute // Ask.Keep is longer than Config.Keep
 				}
-				ttl, err := client.PTTL(context.Background(), key).Result()
+				ttl, err := client.PTTL(t.Context(), key).Result()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -63,15 +62,15 @@ func TestColumnsArePruned(t *testing.T) {
 			for n := range 50 {
 				v := visit(n, int64(n)*100)
 				v.Asks[0].Keep, v.Asks[2].Keep = 1000, 1000
-				if _, err := s.Exchange(context.Background(), []preprocess.Visit{v}); err != nil {
+				if _, err := s.Exchange(t.Context(), []preprocess.Visit{v}); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.Learn(context.Background(), []schemas.Label{label(n, 1, true)}); err != nil {
+				if err := s.Learn(t.Context(), []schemas.Label{label(n, 1, true)}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for key, want := range map[string]int64{"{c}:c:x": 11, "{d}:c:*": 50, "{c}:l": 11} {
-				if n := client.ZCard(context.Background(), redisstore.DefaultPrefix+key).Val(); n != want {
+				if n := client.ZCard(t.Context(), redisstore.DefaultPrefix+key).Val(); n != want {
 					t.Errorf("%s holds %d, want %d", key, n, want)
 				}
 			}
@@ -83,7 +82,7 @@ func TestColumnsArePruned(t *testing.T) {
 func TestKeysOfAnEntityShareASlot(t *testing.T) {
 	cfg := startCluster(t)
 	client := dial(t, cfg)
-	ctx := context.Background()
+	ctx := t.Context()
 	for _, prefix := range []string{"", "app{1}:", "{}", "}:"} {
 		for _, key := range []string{"customer:1", "", "}", "}x", "{", "{}", "a}b{c", "%", "\xff\x00"} {
 			s := redisstore.New(client, redisstore.Config{Prefix: prefix, Timeout: patient})

@@ -15,8 +15,9 @@ import (
 
 // earlyMark is a mark put by a visit of this batch.
 type earlyMark struct {
-	visit int
 	preprocess.Mark
+
+	visit int
 }
 
 // learn keeps at most maxVisits labels: first the versions, reading who holds the ids; then, where that is known, the marks.
@@ -95,7 +96,7 @@ func (b *batch) addEarly(visit int, id schemas.OrderID, at int64, keys []string,
 	}
 	for _, key := range keys {
 		for _, v := range versions {
-			b.early[key] = append(b.early[key], earlyMark{visit, preprocess.Mark{At: at, ID: id, Known: v.known(), Fraud: v.fraud()}})
+			b.early[key] = append(b.early[key], earlyMark{preprocess.Mark{At: at, ID: id, Known: v.known(), Fraud: v.fraud()}, visit})
 		}
 	}
 }
@@ -157,7 +158,7 @@ func (b *batch) readMarks(visit int, ask *preprocess.Ask, cmd *redis.RawCmd) ([]
 	more := false
 	for _, m := range b.early[ask.Key] {
 		if m.visit <= visit && m.At > ask.From && m.At <= ask.To {
-			marks, more = append(marks, m.Mark), true
+			marks, more = append(marks, m.Mark), true //nolint:makezero // marks is full by now: each place was read above
 		}
 	}
 	if more {

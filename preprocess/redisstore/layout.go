@@ -59,12 +59,12 @@ const ordersAlone = "*"
 
 // readPoint is the reverse of appendPoint. The id is a part of member.
 func readPoint(p *preprocess.Point, member string, valued bool) bool {
-	n := strings.IndexByte(member, 0)
-	if n < 0 {
+	before, after, ok0 := strings.Cut(member, "\x00")
+	if !ok0 {
 		return false
 	}
-	p.ID = schemas.OrderID(member[:n])
-	rest := member[n+1:]
+	p.ID = schemas.OrderID(before)
+	rest := after
 	if len(rest) < 8 {
 		return false
 	}

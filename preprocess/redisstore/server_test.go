@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"os/exec"
 	"strconv"
@@ -40,11 +39,11 @@ func startCluster(t testing.TB) redisstore.DialConfig {
 	t.Helper()
 	cfg := startRedis(t, "--cluster-enabled", "yes")
 	node := dial(t, cfg)
-	if err := node.Do(context.Background(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
+	if err := node.Do(t.Context(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
 		t.Fatalf("giving the node its slots: %v", err)
 	}
 	for deadline := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
-		info, err := node.ClusterInfo(context.Background()).Result()
+		info, err := node.ClusterInfo(t.Context()).Result()
 		if err == nil && strings.Contains(info, "cluster_state:ok") {
 			break
 		}

@@ -17,8 +17,9 @@ type model struct {
 }
 
 type modelPoint struct {
-	key, column string
 	preprocess.Point
+
+	key, column string
 }
 
 func newModel() *model {
@@ -65,7 +66,7 @@ func (m *model) add(a preprocess.Ask, v *preprocess.Visit) {
 	if a.Column == "*" {
 		value = 0
 	}
-	m.points = append(m.points, modelPoint{a.Key, a.Column, preprocess.Point{At: v.At, ID: v.ID, Value: value, Arrival: v.Arrival}})
+	m.points = append(m.points, modelPoint{preprocess.Point{At: v.At, ID: v.ID, Value: value, Arrival: v.Arrival}, a.Key, a.Column})
 }
 
 func (m *model) pointsOf(a preprocess.Ask) []preprocess.Point {

@@ -187,7 +187,7 @@ func emptyCalls(t *testing.T, s preprocess.Store) {
 }
 
 func cancelledContext(t *testing.T, s preprocess.Store) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Exchange(ctx, []preprocess.Visit{order(1, 1, ask("c", "x", 1, 1))}); err == nil {
 		t.Error("Exchange under a cancelled context reports no error")

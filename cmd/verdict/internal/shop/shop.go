@@ -126,7 +126,7 @@ func (s *Shop) Next() Order {
 // rate is how busy this time of day is: a bell around noon with mean 1 over the day, and never quite 0.
 func (s *Shop) rate() float64 {
 	t := s.now.Sub(s.now.Truncate(dayLength)).Seconds()
-	bell := math.Exp(-0.5*math.Pow((t-meanOfDay)/spreadOfDay, 2)) * secondsADay / (spreadOfDay * math.Sqrt(2*math.Pi))
+	bell := math.Exp(-0.5*(t-meanOfDay)/spreadOfDay*((t-meanOfDay)/spreadOfDay)) * secondsADay / (spreadOfDay * math.Sqrt(2*math.Pi))
 	return math.Max(bell, 0.05)
 }
 
