@@ -31,7 +31,6 @@ type work struct {
 	letters   []letter  // records that can never be decided
 	messages  []Message // what publish writes
 	text      []byte    // the decisions' bytes lie here, one after the other
-	began     time.Time
 }
 
 func (k *work) reset() {
@@ -41,21 +40,39 @@ func (k *work) reset() {
 	k.extracted = nil
 }
 
-// decode sorts a batch's records into orders, labels and dead letters. The error is an outage of the schema registry.
+// registryPatience is how long an outage of the schema registry stops a partition. Schemas that are known stay known, so only a record of a new schema
+// waits; one that nobody can read must not hold up the others for longer.
+const registryPatience = 30 * time.Second
+
+var unavailable = &schemas.Malformed{Code: "schema_unavailable", Detail: "the schema registry has not told the schema of this record for 30 s"}
+
+// decode sorts a batch's records into orders, labels and dead letters. The error is an outage of the schema registry that is not 30 s old yet.
 func (w *Worker) decode(ctx context.Context, batch *Batch) (*work, error) {
 	k := &w.work
 	k.reset()
-	k.began = time.Now()
+	began, away := time.Now(), false
 	for i := range batch.Records {
 		r := &batch.Records[i]
 		err := w.decodeRecord(ctx, k, r)
+		if errors.Is(err, schemas.ErrRegistry) {
+			away = true
+			if w.away.IsZero() {
+				w.away = began
+			}
+			if began.Sub(w.away) >= registryPatience {
+				err = unavailable
+			}
+		}
 		if bad := (*schemas.Malformed)(nil); errors.As(err, &bad) {
 			k.letters = append(k.letters, letter{record: r, stage: "VALUE_CONVERTER", why: bad})
 		} else if err != nil {
 			return nil, fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 		}
 	}
-	w.cfg.Metrics.stage("decode", k.began)
+	if !away {
+		w.away = time.Time{}
+	}
+	w.cfg.Metrics.stage("decode", began)
 	return k, nil
 }
 

@@ -51,6 +51,7 @@ type Worker struct {
 	sources map[string]int32 // :: order topic → its part of Arrival.Source
 	replies map[string]bool  // :: reply topic that may be asked for → true
 	work    work             // owned by step, reused
+	away    time.Time        // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
 // New returns a worker, or says what cfg lacks.

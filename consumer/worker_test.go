@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"encoding/binary"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -315,5 +316,35 @@ func TestAnOutageIsWaitedOutWithBackOff(t *testing.T) {
 	})
 	if len(w.decisions()) != 1 {
 		t.Fatal("the order was not decided")
+	}
+}
+
+// silence is a schema registry that never answers.
+type silence struct{}
+
+func (silence) RoundTrip(*http.Request) (*http.Response, error) { return nil, errFault }
+
+func TestAnUnknownSchemaStopsItsPartitionForHalfAMinuteOnly(t *testing.T) {
+	w := newWorld(t)
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: []string{"http://registry.invalid"}, Client: &http.Client{Transport: silence{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.registry = registry
+	w.record(consumer.Orders, "orders", "\x00\x00\x00\x00\x01rest")
+	w.order("a", "c1", 50, 1)
+	w.transport.size = 1
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if err := w.worker().Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < 30*time.Second || took > 40*time.Second {
+			t.Fatalf("the next order waited %s", took)
+		}
+	})
+	letters := w.transport.written(consumer.DeadLetters)
+	if len(letters) != 1 || header(letters[0], "verdict.error.code") != "schema_unavailable" || len(w.decisions()) != 1 {
+		t.Fatalf("%+v", letters)
 	}
 }

@@ -29,6 +29,7 @@ type world struct {
 	ledger    *ledger
 	faults    *faults
 	now       time.Time
+	registry  *schemas.Registry // nil: orders are JSON
 }
 
 const featureText = `
@@ -128,7 +129,7 @@ func newWorld(t *testing.T) *world {
 // worker returns a worker over the world's parts, as a process that starts would make it.
 func (w *world) worker() *consumer.Worker {
 	w.t.Helper()
-	codec, err := schemas.NewCodec(schemas.CodecConfig{})
+	codec, err := schemas.NewCodec(schemas.CodecConfig{Registry: w.registry})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -55,12 +55,16 @@ func (c *Codec) Decode(ctx context.Context, raw []byte) (Record, Format, error) 
 	case first < ' ' && bytes.IndexByte([]byte("\t\n\r"), first) < 0:
 		return nil, Format{}, &Malformed{Code: "frame_magic", Detail: fmt.Sprintf("begins with byte %#02x: neither JSON nor framed Avro, which begins with 0", first)}
 	}
-	if c.cfg.Schema == nil {
-		rec, err := decodeJSON(raw, c.cfg.MaxBytes, exactly)
-		return rec, Format{}, err
-	}
-	rec, err := c.cfg.Schema.decodeJSON(raw, c.cfg.MaxBytes)
+	rec, err := c.DecodeJSON(raw)
 	return rec, Format{}, err
+}
+
+// DecodeJSON decodes a value that can only be JSON, such as the body of a request. Its error is always a *Malformed.
+func (c *Codec) DecodeJSON(raw []byte) (Record, error) {
+	if c.cfg.Schema == nil {
+		return decodeJSON(raw, c.cfg.MaxBytes, exactly)
+	}
+	return c.cfg.Schema.decodeJSON(raw, c.cfg.MaxBytes)
 }
 
 func (c *Codec) frame(ctx context.Context, raw []byte) (Record, Format, error) {

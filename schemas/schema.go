@@ -26,6 +26,7 @@ type Schema struct {
 	avro  *avroType   // of an Avro schema, else nil
 	json  *jsonSchema // of a JSON Schema, else nil
 	shape *shape
+	text  []byte // of a JSON Schema
 }
 
 // ParseSchema parses the text of an Avro schema of a record, or of a JSON Schema of an object. File is for its errors.
@@ -47,7 +48,7 @@ func parseSchema(text []byte) (*Schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Schema{json: j, shape: j.shape}, nil
+		return &Schema{json: j, shape: j.shape, text: text}, nil
 	}
 	t, err := parseAvro(string(text), nil)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -95,4 +96,12 @@ func orderKey(configured string, features *preprocess.FeatureSet, schema *schema
 		return nil, fmt.Errorf("orders.key: the order schema has no field %s%s", configured, didYouMean(expr.Nearest(configured, schema.Paths())))
 	}
 	return path, nil
+}
+
+// openAPI returns what the API's document says of an order's body; nil is any object.
+func (p *parts) openAPI() json.RawMessage {
+	if p.schema == nil {
+		return nil
+	}
+	return p.schema.JSONSchema()
 }

@@ -263,7 +263,7 @@ func (s *service) server() *http.Server {
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
-		Metrics: metrics, Registerer: s.metrics, Log: s.log,
+		OrderSchema: s.parts.openAPI(), Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
 }
 
@@ -293,11 +293,7 @@ func (s *service) check(ctx context.Context) error {
 }
 
 func (s *service) decodeOrder(raw []byte) (schemas.Order, uint64, error) {
-	decode := schemas.DecodeJSON
-	if s.parts.schema != nil {
-		decode = s.parts.schema.DecodeJSON
-	}
-	fields, err := decode(raw)
+	fields, err := s.parts.orders.DecodeJSON(raw)
 	if err != nil {
 		return schemas.Order{}, 0, err
 	}
