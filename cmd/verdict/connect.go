@@ -64,6 +64,14 @@ func newLog(cfg LogConfig) (*slog.Logger, error) {
 	}
 }
 
+// clientLog returns the log of the Kafka client, which tells every group and metadata step at info: that is for debugging.
+func clientLog(cfg LogConfig) (*slog.Logger, error) {
+	if cfg.Level == "info" {
+		cfg.Level = "warn"
+	}
+	return newLog(cfg)
+}
+
 // topicSpecs says how missing topics are made. Replies are read at once or never; decisions, labels and orders are the history that replays read, so
 // how long they stay is the broker's default until somebody says otherwise.
 func topicSpecs(cfg *KafkaConfig) map[string]kafka.TopicSpec {

@@ -78,7 +78,8 @@ func demo(ctx context.Context, o demoOptions, out interface{ Write([]byte) (int,
 	defer end()
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return s.run(ctx) })
-	table := board.New(board.Config{Out: out, Live: isTerminal(out), Color: isTerminal(out) && os.Getenv("NO_COLOR") == "", API: apiURL(ctx, listening), Began: began})
+	width, live := terminal(out)
+	table := board.New(board.Config{Out: out, Live: live, Width: width, Color: live && os.Getenv("NO_COLOR") == "", API: apiURL(ctx, listening), Began: began})
 	all.Go(func() error { return sell(ctx, o, s, table) })
 	all.Go(func() error { return watch(ctx, o, s, table, end) })
 	all.Go(func() error { return show(ctx, table) })
@@ -107,9 +108,17 @@ func apiURL(ctx context.Context, listening <-chan net.Addr) string {
 	}
 }
 
-func isTerminal(out any) bool {
+// terminal says whether out is a terminal, and how wide.
+func terminal(out any) (width int, live bool) {
 	f, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		width = 80
+	}
+	return width, true
 }
 
 // The shop's clock starts this long ago, and its labels come this long after their orders.

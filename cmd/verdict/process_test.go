@@ -49,7 +49,7 @@ type site struct {
 }
 
 // sites returns the in-process stand-ins, or the real ones where VERDICT_KAFKA and VERDICT_REDIS name them.
-func newSite(t *testing.T) site {
+func newSite(t testing.TB) site {
 	t.Helper()
 	s := site{prefix: fmt.Sprintf("t%d-", time.Now().UnixNano())}
 	if k, r := os.Getenv("VERDICT_KAFKA"), os.Getenv("VERDICT_REDIS"); k != "" && r != "" {
@@ -73,7 +73,7 @@ func (s site) real() bool { return s.name == "real" }
 func (s site) topic(name string) string { return s.prefix + name }
 
 // config writes a verdict.yaml over the example files; more lines are added at the end.
-func (s site) config(t *testing.T, instance, more string) string {
+func (s site) config(t testing.TB, instance, more string) string {
 	t.Helper()
 	example, err := filepath.Abs("../../deploy/example")
 	if err != nil {
@@ -101,7 +101,7 @@ admin: {listen: "127.0.0.1:0"}
 
 // process is a running verdict.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	url  string // of its API or admin port
 	done chan error
@@ -128,7 +128,7 @@ func (l *logs) String() string {
 var serving = regexp.MustCompile(`msg=serving address=(\S+)`)
 
 // start runs verdict until the test ends, and waits until it says that it serves.
-func start(t *testing.T, args ...string) *process {
+func start(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan error, 1), log: &logs{}}
 	stderr, err := p.cmd.StderrPipe()

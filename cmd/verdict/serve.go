@@ -55,6 +55,7 @@ type service struct {
 	answers bool // serves the JSON API
 	parts   *parts
 	log     *slog.Logger
+	kafka   *slog.Logger // of the Kafka client
 	metrics *prometheus.Registry
 
 	state    *state
@@ -74,6 +75,9 @@ func newService(cfg Config, role string) (*service, error) {
 	}
 	var err error
 	if s.log, err = newLog(cfg.Log); err != nil {
+		return nil, err
+	}
+	if s.kafka, err = clientLog(cfg.Log); err != nil {
 		return nil, err
 	}
 	if s.parts, err = loadParts(&s.cfg); err != nil {
@@ -116,10 +120,13 @@ func (s *service) run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
+	s.log.Info("stopping: callers are answered, then the step at hand is finished")
 	s.stopping.Store(true)
 	err = s.shut(server, served)
 	stopWork()
-	return errors.Join(lanes.Wait(), err, s.disconnect())
+	err = errors.Join(lanes.Wait(), err, s.disconnect())
+	s.log.Info("stopped", "after", time.Since(began).Round(time.Millisecond))
+	return err
 }
 
 // shut ends the HTTP side. It waits for the callers who are there.
@@ -192,7 +199,7 @@ func (s *service) findReplies(ctx context.Context) error {
 // connection returns the Kafka connection of one client, whose metrics carry its name.
 func (s *service) connection(client string) kafka.Connection {
 	c := s.cfg.Kafka.Connection
-	c.Log = s.log
+	c.Log = s.kafka
 	if client != "admin" {
 		c.Registry = prometheus.WrapRegistererWith(prometheus.Labels{"client": client}, s.metrics)
 	}

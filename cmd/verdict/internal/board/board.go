@@ -25,6 +25,7 @@ type Sent struct {
 type Config struct {
 	Out   io.Writer
 	Live  bool // Out is a terminal: draw over what was drawn before
+	Width int  // of the terminal: a line that wraps could not be drawn over
 	Color bool
 	API   string // where the JSON API listens
 	Began time.Time
@@ -129,7 +130,7 @@ func (b *Board) Show(now time.Time) {
 		fmt.Fprintf(&t, "\x1b[%dA\x1b[J", b.lines)
 	}
 	rows := []string{
-		b.bold("verdict demo") + fmt.Sprintf("  %.0f s   shop's time %s   try: curl %s/openapi.json   Ctrl-C ends", now.Sub(b.cfg.Began).Seconds(), b.clock.Format("2006-01-02 15:04"), b.cfg.API),
+		b.bold("verdict demo") + cut(fmt.Sprintf("  %.0f s   shop's time %s   API %s   Ctrl-C ends", now.Sub(b.cfg.Began).Seconds(), b.clock.Format("2006-01-02 15:04"), b.cfg.API), b.cfg.Width-12),
 		fmt.Sprintf("  orders   %9d   %6.0f/s   %s", b.decided, rate, b.times()),
 		"  actions  " + b.counts(),
 		"  frauds   " + b.truth(),
@@ -137,15 +138,16 @@ func (b *Board) Show(now time.Time) {
 		b.bold("  action  score    amount  truth    why"),
 	}
 	for _, l := range b.last {
-		rows = append(rows, "  "+cut(l, 150))
+		rows = append(rows, cut("  "+l, b.cfg.Width))
 	}
 	t.WriteString(strings.Join(rows, "\n") + "\n")
 	b.lines = len(rows)
 	_, _ = io.WriteString(b.cfg.Out, t.String()) // a terminal that is gone has nobody to be told
 }
 
+// cut shortens a line of ASCII to n characters.
 func cut(s string, n int) string {
-	if len(s) > n {
+	if n > 3 && len(s) > n {
 		return s[:n-3] + "..."
 	}
 	return s
