@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"verdict/schemas"
-	"verdict/schemas/expr"
+	"verdict/schemas/strictyaml"
 )
 
 // Load reads a feature set from a YAML file. Fields is the schema of the orders; nil takes any field. The error joins all that is wrong with the
@@ -29,14 +29,14 @@ func Load(file string, fields *schemas.Schema) (*FeatureSet, error) {
 
 // Parse reads a feature set from YAML as Load does; file is for the errors only.
 func Parse(file string, text []byte, fields *schemas.Schema) (*FeatureSet, error) {
-	s := &spec{document: document{file: file}, schema: fields}
-	root := s.root(text)
+	s := &spec{Document: strictyaml.Document{File: file}, schema: fields}
+	root := s.Root(text)
 	if root == nil {
-		return nil, s.err()
+		return nil, s.Err()
 	}
 	s.read(root)
-	if len(s.faults) > 0 {
-		return nil, s.err()
+	if s.Faults() > 0 {
+		return nil, s.Err()
 	}
 	return s.build()
 }
@@ -50,7 +50,7 @@ const (
 
 // spec is a feature set on its way from the file.
 type spec struct {
-	document
+	strictyaml.Document
 	schema *schemas.Schema // nil: any field
 
 	version  schemas.Version
@@ -80,12 +80,8 @@ var (
 
 func (s *spec) read(root *yaml.Node) {
 	s.canon = make(map[string][]string)
-	top := s.only(root, "feature set", "name", "version", "event", "entities", "features")
-	for _, key := range []string{"name", "version", "event", "features"} {
-		if top[key] == nil && root.Kind == yaml.MappingNode {
-			s.fault(root, "feature set: %s is missing", key)
-		}
-	}
+	top := s.Only(root, "feature set", "name", "version", "event", "entities", "features")
+	s.Need(root, "feature set", top, "name", "version", "event", "features")
 	if n := top["name"]; n != nil {
 		s.version.Name = s.title(n, "name", "!!str")
 	}
@@ -107,23 +103,19 @@ func (s *spec) read(root *yaml.Node) {
 // title reads the set's name or version: a string, or a scalar of that tag.
 func (s *spec) title(n *yaml.Node, what, tag string) string {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Tag != tag {
-		s.fault(n, "%s: a name or a whole number is wanted (in quotes if it looks like something else), not %s", what, shape(n))
+		s.Fault(n, "%s: a name or a whole number is wanted (in quotes if it looks like something else), not %s", what, strictyaml.Shape(n))
 		return ""
 	}
 	if !setName.MatchString(n.Value) {
-		s.fault(n, "%s: 1 to 64 of A-Z a-z 0-9 . _ - are wanted, not %s", what, shape(n))
+		s.Fault(n, "%s: 1 to 64 of A-Z a-z 0-9 . _ - are wanted, not %s", what, strictyaml.Shape(n))
 		return ""
 	}
 	return n.Value
 }
 
 func (s *spec) readEvent(n *yaml.Node) {
-	event := s.only(n, "event", "id", "time")
-	for _, key := range []string{"id", "time"} {
-		if event[key] == nil && n.Kind == yaml.MappingNode {
-			s.fault(n, "event: %s is missing", key)
-		}
-	}
+	event := s.Only(n, "event", "id", "time")
+	s.Need(n, "event", event, "id", "time")
 	if at := event["id"]; at != nil {
 		s.binding.ID = s.field(at, "event id", "strings and integers are ids", schemas.String, schemas.Int)
 	}
@@ -133,31 +125,31 @@ func (s *spec) readEvent(n *yaml.Node) {
 }
 
 func (s *spec) readEntities(n *yaml.Node) {
-	all := s.entries(n, "entities")
+	all := s.Entries(n, "entities")
 	if len(all) > maxEntities {
-		s.fault(n, "entities: %d are more than %d", len(all), maxEntities)
+		s.Fault(n, "entities: %d are more than %d", len(all), maxEntities)
 		return
 	}
 	for _, e := range all {
-		s.entities = append(s.entities, e.name)
-		s.groupOf[e.name] = -1
-		what := "entity " + e.name
-		if !identifier.MatchString(e.name) {
-			s.fault(e.key, "%s: a name is a letter or _ and then letters, digits and _", what)
+		s.entities = append(s.entities, e.Name)
+		s.groupOf[e.Name] = -1
+		what := "entity " + e.Name
+		if !identifier.MatchString(e.Name) {
+			s.Fault(e.Key, "%s: a name is a letter or _ and then letters, digits and _", what)
 		}
-		if e.value.Kind != yaml.SequenceNode || len(e.value.Content) == 0 || len(e.value.Content) > maxEntityPath {
-			s.fault(e.value, "%s: a list of 1 to %d fields is wanted, such as [customer_id], not %s", what, maxEntityPath, shape(e.value))
+		if e.Value.Kind != yaml.SequenceNode || len(e.Value.Content) == 0 || len(e.Value.Content) > maxEntityPath {
+			s.Fault(e.Value, "%s: a list of 1 to %d fields is wanted, such as [customer_id], not %s", what, maxEntityPath, strictyaml.Shape(e.Value))
 			continue
 		}
 		var paths []schemas.Path
-		for _, at := range e.value.Content {
+		for _, at := range e.Value.Content {
 			path := s.field(at, what, "strings and integers are keys", schemas.String, schemas.Int)
 			if slices.ContainsFunc(paths, func(p schemas.Path) bool { return slices.Equal(p, path) }) {
-				s.fault(at, "%s: %s stands twice", what, path)
+				s.Fault(at, "%s: %s stands twice", what, path)
 			}
 			paths = append(paths, path)
 		}
-		s.groupOf[e.name] = s.group(paths)
+		s.groupOf[e.Name] = s.group(paths)
 	}
 }
 
@@ -179,13 +171,13 @@ func (s *spec) group(paths []schemas.Path) int {
 
 // field reads the path of a field that the orders have, of one of these kinds if the schema knows one; nil with a fault.
 func (s *spec) field(n *yaml.Node, what, rule string, kinds ...schemas.Kind) schemas.Path {
-	text, ok := s.str(n, what)
+	text, ok := s.String(n, what)
 	if !ok {
 		return nil
 	}
 	path := schemas.ParsePath(text)
 	if len(text) > 256 || slices.Contains(path, "") || strings.HasPrefix(text, "=") || text == "*" {
-		s.fault(n, "%s: %s is no path of a field such as customer_id or payment.card.fingerprint", what, shape(n))
+		s.Fault(n, "%s: %s is no path of a field such as customer_id or payment.card.fingerprint", what, strictyaml.Shape(n))
 		return nil
 	}
 	s.set.fields = append(s.set.fields, FieldUse{Path: path, Line: n.Line})
@@ -193,11 +185,11 @@ func (s *spec) field(n *yaml.Node, what, rule string, kinds ...schemas.Kind) sch
 		return path
 	}
 	if !s.schema.Has(path) {
-		s.fault(n, "%s: unknown field %s%s", what, text, expr.Meant(text, s.schema.Paths()))
+		s.Fault(n, "%s: unknown field %s%s", what, text, schemas.Meant(text, s.schema.Paths()))
 		return nil
 	}
 	if kind, _ := s.schema.Kind(path); kind != schemas.Missing && !slices.Contains(kinds, kind) {
-		s.fault(n, "%s: %s is a field of kind %s; %s", what, text, kind, rule)
+		s.Fault(n, "%s: %s is a field of kind %s; %s", what, text, kind, rule)
 		return nil
 	}
 	return path
@@ -209,7 +201,7 @@ func (s *spec) build() (*FeatureSet, error) {
 	s.version.Hash = s.hash()
 	layout, err := schemas.NewLayout(s.version, s.names)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.file, err) // unreachable: entries refuses a name that stands twice
+		return nil, fmt.Errorf("%s: %w", s.File, err) // unreachable: Entries refuses a name that stands twice
 	}
 	set := s.set
 	set.layout, set.binding = layout, s.binding

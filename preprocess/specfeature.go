@@ -10,6 +10,7 @@ import (
 
 	"verdict/schemas"
 	"verdict/schemas/expr"
+	"verdict/schemas/strictyaml"
 )
 
 // heads are the keys that say what a feature is, each feature having one. Of aggregates, aggregateOf says which this version knows.
@@ -60,57 +61,57 @@ func later(key string) bool {
 }
 
 func (s *spec) readFeatures(n *yaml.Node) {
-	all := s.entries(n, "features")
+	all := s.Entries(n, "features")
 	if len(all) == 0 && n.Kind == yaml.MappingNode {
-		s.fault(n, "features: at least one is wanted")
+		s.Fault(n, "features: at least one is wanted")
 	}
 	if len(all) > maxFeatures {
-		s.fault(n, "features: %d are more than %d", len(all), maxFeatures)
+		s.Fault(n, "features: %d are more than %d", len(all), maxFeatures)
 		return
 	}
 	s.below = make(map[string]int, len(all))
 	for _, e := range all {
-		s.below[e.name] = e.key.Line
+		s.below[e.Name] = e.Key.Line
 	}
 	for _, e := range all {
-		delete(s.below, e.name)
-		before := len(s.faults)
-		s.set.features = append(s.set.features, feature{name: e.name, fallback: math.NaN()})
+		delete(s.below, e.Name)
+		before := s.Faults()
+		s.set.features = append(s.set.features, feature{name: e.Name, fallback: math.NaN()})
 		s.hashes = append(s.hashes, "")
 		f := &s.set.features[len(s.set.features)-1]
 		s.featureName(e)
 		s.readFeature(e, f)
-		s.names = append(s.names, e.name)
-		s.sound = append(s.sound, len(s.faults) == before)
+		s.names = append(s.names, e.Name)
+		s.sound = append(s.sound, s.Faults() == before)
 	}
 }
 
-func (s *spec) featureName(e entry) {
+func (s *spec) featureName(e strictyaml.Entry) {
 	switch {
-	case !identifier.MatchString(e.name):
-		s.fault(e.key, "feature %s: a name is a letter or _ and then letters, digits and _", e.name)
-	case slices.Contains([]string{"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}, e.name):
-		s.fault(e.key, "feature %s: expressions could not name it, the word is CEL's", e.name)
-	case e.name == "score" || e.name == "fraud":
-		s.fault(e.key, "feature %s: the word has a meaning of its own (the model's score, the label)", e.name)
+	case !identifier.MatchString(e.Name):
+		s.Fault(e.Key, "feature %s: a name is a letter or _ and then letters, digits and _", e.Name)
+	case slices.Contains([]string{"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}, e.Name):
+		s.Fault(e.Key, "feature %s: expressions could not name it, the word is CEL's", e.Name)
+	case e.Name == "score" || e.Name == "fraud":
+		s.Fault(e.Key, "feature %s: the word has a meaning of its own (the model's score, the label)", e.Name)
 	}
 }
 
 // readFeature reads one feature into f.
-func (s *spec) readFeature(e entry, f *feature) {
-	what := "feature " + e.name
-	var head *entry
+func (s *spec) readFeature(e strictyaml.Entry, f *feature) {
+	what := "feature " + e.Name
+	var head *strictyaml.Entry
 	keys := make(map[string]*yaml.Node)
-	all := s.entries(e.value, what)
-	if e.value.Kind != yaml.MappingNode {
+	all := s.Entries(e.Value, what)
+	if e.Value.Kind != yaml.MappingNode {
 		return
 	}
 	for i, k := range all {
-		if !slices.Contains(heads(), k.name) {
+		if !slices.Contains(heads(), k.Name) {
 			continue
 		}
 		if head != nil {
-			s.fault(k.key, "%s: is %s and %s; a feature is one thing", what, head.name, k.name)
+			s.Fault(k.Key, "%s: is %s and %s; a feature is one thing", what, head.Name, k.Name)
 			return
 		}
 		head = &all[i]
@@ -121,33 +122,33 @@ func (s *spec) readFeature(e entry, f *feature) {
 	}
 	for _, k := range all {
 		switch {
-		case later(k.name):
-			s.fault(k.key, "%s: %s: not in this version", what, k.name)
-		case k.name != head.name && !slices.Contains(with(head.name), k.name):
-			s.fault(k.key, "%s: unknown key %s beside %s%s", what, k.name, head.name, expr.Meant(k.name, with(head.name)))
+		case later(k.Name):
+			s.Fault(k.Key, "%s: %s: not in this version", what, k.Name)
+		case k.Name != head.Name && !slices.Contains(with(head.Name), k.Name):
+			s.Fault(k.Key, "%s: unknown key %s beside %s%s", what, k.Name, head.Name, schemas.Meant(k.Name, with(head.Name)))
 		default:
-			keys[k.name] = k.value
+			keys[k.Name] = k.Value
 		}
 	}
-	if later(head.name) {
+	if later(head.Name) {
 		f.history = true
 		return
 	}
 	if n := keys["default"]; n != nil {
-		if v, ok := s.number(n, what+": default"); ok {
+		if v, ok := s.Number(n, what+": default"); ok {
 			f.fallback = v
 		}
 	}
 	var words, depends []string
-	switch head.name {
+	switch head.Name {
 	case "value":
-		words = s.readValue(what, head.value, keys["encode"], f)
+		words = s.readValue(what, head.Value, keys["encode"], f)
 	case "expr":
-		words, depends = s.readExpr(what, head.value, f)
+		words, depends = s.readExpr(what, head.Value, f)
 	default:
-		words, depends = s.readWindow(what, e.key, *head, keys, f)
+		words, depends = s.readWindow(what, e.Key, *head, keys, f)
 	}
-	words = append([]string{"feature", e.name, head.name}, words...)
+	words = append([]string{"feature", e.Name, head.Name}, words...)
 	if f.fallback == f.fallback {
 		words = append(words, "default", strconv.FormatFloat(f.fallback, 'g', -1, 64))
 	}
@@ -156,19 +157,19 @@ func (s *spec) readFeature(e entry, f *feature) {
 }
 
 // noHead tells of a feature that none of the heads stands in: most likely one is misspelt.
-func (s *spec) noHead(e entry, all []entry) {
+func (s *spec) noHead(e strictyaml.Entry, all []strictyaml.Entry) {
 	for _, k := range all {
-		if slices.Contains(with("value"), k.name) || slices.Contains(with("count"), k.name) {
+		if slices.Contains(with("value"), k.Name) || slices.Contains(with("count"), k.Name) {
 			continue
 		}
-		meant := expr.Meant(k.name, heads())
+		meant := schemas.Meant(k.Name, heads())
 		if meant == "" {
 			meant = "; there are " + strings.Join(heads(), ", ")
 		}
-		s.fault(k.key, "feature %s: unknown aggregate or key %s%s", e.name, k.name, meant)
+		s.Fault(k.Key, "feature %s: unknown aggregate or key %s%s", e.Name, k.Name, meant)
 		return
 	}
-	s.fault(e.key, "feature %s: says nothing to compute: one of %s", e.name, strings.Join(heads(), ", "))
+	s.Fault(e.Key, "feature %s: says nothing to compute: one of %s", e.Name, strings.Join(heads(), ", "))
 }
 
 // readValue reads {value: field, encode: …}.
@@ -186,19 +187,19 @@ func (s *spec) readValue(what string, at, encode *yaml.Node, f *feature) []strin
 }
 
 func (s *spec) readEncode(what string, n *yaml.Node, r *reading) {
-	keys := s.only(n, what, "map", "other", "hash")
+	keys := s.Only(n, what, "map", "other", "hash")
 	codes, buckets := keys["map"], keys["hash"]
 	switch {
 	case n.Kind != yaml.MappingNode:
 	case (codes == nil) == (buckets == nil):
-		s.fault(n, "%s: either map or hash is wanted", what)
+		s.Fault(n, "%s: either map or hash is wanted", what)
 	case buckets != nil:
 		if keys["other"] != nil {
-			s.fault(keys["other"], "%s: other goes with map", what)
+			s.Fault(keys["other"], "%s: other goes with map", what)
 		}
-		many, ok := s.number(buckets, what+": hash")
+		many, ok := s.Number(buckets, what+": hash")
 		if ok && (many != math.Trunc(many) || many < 2 || many > 1<<31) {
-			s.fault(buckets, "%s: hash: a whole number of buckets from 2 to %d is wanted, not %s", what, 1<<31, shape(buckets))
+			s.Fault(buckets, "%s: hash: a whole number of buckets from 2 to %d is wanted, not %s", what, 1<<31, strictyaml.Shape(buckets))
 			return
 		}
 		r.hash, r.coding = uint64(many), quote("hash", strconv.FormatFloat(many, 'f', -1, 64))
@@ -210,13 +211,13 @@ func (s *spec) readEncode(what string, n *yaml.Node, r *reading) {
 func (s *spec) readMap(what string, codes, other *yaml.Node, r *reading) {
 	r.codes = make(map[string]float64)
 	var words []string
-	for _, e := range s.entries(codes, what+": map") {
-		v, _ := s.number(e.value, what+": "+e.name)
-		r.codes[e.name] = v
-		words = append(words, quote(e.name, strconv.FormatFloat(v, 'g', -1, 64)))
+	for _, e := range s.Entries(codes, what+": map") {
+		v, _ := s.Number(e.Value, what+": "+e.Name)
+		r.codes[e.Name] = v
+		words = append(words, quote(e.Name, strconv.FormatFloat(v, 'g', -1, 64)))
 	}
 	if other != nil {
-		r.other, _ = s.number(other, what+": other")
+		r.other, _ = s.Number(other, what+": other")
 		words = append(words, strconv.FormatFloat(r.other, 'g', -1, 64))
 	}
 	slices.Sort(words)
@@ -225,7 +226,7 @@ func (s *spec) readMap(what string, codes, other *yaml.Node, r *reading) {
 
 // readExpr reads {expr: text}.
 func (s *spec) readExpr(what string, at *yaml.Node, f *feature) (words, depends []string) {
-	text, ok := s.str(at, what+": expr")
+	text, ok := s.String(at, what+": expr")
 	if !ok {
 		return nil, nil
 	}
@@ -236,14 +237,14 @@ func (s *spec) readExpr(what string, at *yaml.Node, f *feature) (words, depends 
 			if at.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 				line += one.Line // the text starts in the line after | or >
 			}
-			s.faultAt(line, "%s: expr: %s", what, one)
+			s.FaultAt(line, "%s: expr: %s", what, one)
 		}
 		return nil, nil
 	}
 	f.expr = p
 	for _, path := range p.FieldPaths() {
 		if line, ok := s.below[path.String()]; ok && s.schema == nil {
-			s.fault(at, "%s: expr: %s is a feature further down, in line %d; an expr sees those above it", what, path, line)
+			s.Fault(at, "%s: expr: %s is a feature further down, in line %d; an expr sees those above it", what, path, line)
 		}
 		s.set.fields = append(s.set.fields, FieldUse{Path: path, Line: at.Line})
 	}
@@ -256,19 +257,19 @@ func (s *spec) readExpr(what string, at *yaml.Node, f *feature) (words, depends 
 }
 
 // readWindow reads an aggregate: what it is over, by whom, and how far back.
-func (s *spec) readWindow(what string, name *yaml.Node, head entry, keys map[string]*yaml.Node, f *feature) (words, depends []string) {
+func (s *spec) readWindow(what string, name *yaml.Node, head strictyaml.Entry, keys map[string]*yaml.Node, f *feature) (words, depends []string) {
 	f.history = true
 	w := &window{group: -1}
 	f.window = w
-	over, ok := s.str(head.value, what+": "+head.name)
+	over, ok := s.String(head.Value, what+": "+head.Name)
 	if !ok {
 		return nil, nil
 	}
-	w.what, _ = aggregateOf(head.name, over)
+	w.what, _ = aggregateOf(head.Name, over)
 	s.readBy(what, name, keys["by"], w)
 	s.readTimes(what, name, keys, w)
 	if n := keys["exclude_current"]; n != nil {
-		w.others, _ = s.boolean(n, what+": exclude_current")
+		w.others, _ = s.Bool(n, what+": exclude_current")
 	}
 	depends = s.readOver(what, head, over, w)
 
@@ -281,16 +282,16 @@ func (s *spec) readWindow(what string, name *yaml.Node, head entry, keys map[str
 
 func (s *spec) readBy(what string, name, by *yaml.Node, w *window) {
 	if by == nil {
-		s.fault(name, "%s: by is missing: the entity whose orders are meant, one of %s", what, strings.Join(s.entities, ", "))
+		s.Fault(name, "%s: by is missing: the entity whose orders are meant, one of %s", what, strings.Join(s.entities, ", "))
 		return
 	}
-	entity, ok := s.str(by, what+": by")
+	entity, ok := s.String(by, what+": by")
 	if !ok {
 		return
 	}
 	group, ok := s.groupOf[entity]
 	if !ok {
-		s.fault(by, "%s: unknown entity %s%s", what, entity, expr.Meant(entity, s.entities))
+		s.Fault(by, "%s: unknown entity %s%s", what, entity, schemas.Meant(entity, s.entities))
 		return
 	}
 	w.group = group
@@ -298,11 +299,11 @@ func (s *spec) readBy(what string, name, by *yaml.Node, w *window) {
 
 func (s *spec) readTimes(what string, name *yaml.Node, keys map[string]*yaml.Node, w *window) {
 	if n := keys["window"]; n == nil {
-		s.fault(name, "%s: window is missing: how far back, such as 30d", what)
+		s.Fault(name, "%s: window is missing: how far back, such as 30d", what)
 	} else if us, ok := s.duration(n, what+": window"); ok {
 		w.width = us
 		if us == 0 {
-			s.fault(n, "%s: window: it is empty", what)
+			s.Fault(n, "%s: window: it is empty", what)
 		}
 	}
 	if n := keys["delay"]; n != nil {
@@ -311,18 +312,18 @@ func (s *spec) readTimes(what string, name *yaml.Node, keys map[string]*yaml.Nod
 }
 
 // readOver finds the column that the window is over.
-func (s *spec) readOver(what string, head entry, over string, w *window) (depends []string) {
-	what += ": " + head.name
+func (s *spec) readOver(what string, head strictyaml.Entry, over string, w *window) (depends []string) {
+	what += ": " + head.Name
 	me := len(s.set.features) - 1
 	switch {
 	case w.what == count && over != "*":
-		s.fault(head.value, `%s: "*" is wanted, all orders, not %s`, what, shape(head.value))
+		s.Fault(head.Value, `%s: "*" is wanted, all orders, not %s`, what, strictyaml.Shape(head.Value))
 		return nil
 	case w.what == fraudRate && over != "fraud":
-		s.fault(head.value, "%s: fraud is wanted, not %s", what, shape(head.value))
+		s.Fault(head.Value, "%s: fraud is wanted, not %s", what, strictyaml.Shape(head.Value))
 		return nil
 	case w.what == mean && over == "fraud":
-		s.fault(head.value, "%s: a field is wanted; the mean of the labels is rate: fraud", what)
+		s.Fault(head.Value, "%s: a field is wanted; the mean of the labels is rate: fraud", what)
 		return nil
 	case w.what == count || w.what == frauds || w.what == fraudRate:
 		s.orders = append(s.orders, orderWindow{feature: me, marks: w.what != count})
@@ -333,7 +334,7 @@ func (s *spec) readOver(what string, head entry, over string, w *window) (depend
 	if above := slices.Index(s.names, over); above >= 0 {
 		f := &s.set.features[above]
 		if f.history {
-			s.fault(head.value, "%s: %s is itself made of earlier orders: not in this version", what, over)
+			s.Fault(head.Value, "%s: %s is itself made of earlier orders: not in this version", what, over)
 			return nil
 		}
 		if !s.sound[above] {
@@ -348,10 +349,10 @@ func (s *spec) readOver(what string, head entry, over string, w *window) (depend
 		depends = []string{s.hashes[above]}
 	} else {
 		if line, ok := s.below[over]; ok && (s.schema == nil || !s.schema.Has(schemas.ParsePath(over))) {
-			s.fault(head.value, "%s: %s is a feature further down, in line %d; an aggregate sees those above it", what, over, line)
+			s.Fault(head.Value, "%s: %s is a feature further down, in line %d; an aggregate sees those above it", what, over, line)
 			return nil
 		}
-		if c.path = s.aggregated(head.value, what, over); c.path == nil {
+		if c.path = s.aggregated(head.Value, what, over); c.path == nil {
 			return nil
 		}
 		depends = []string{quote("field", over)}
@@ -372,7 +373,7 @@ func (s *spec) readOver(what string, head entry, over string, w *window) (depend
 // aggregated reads the field that a sum or a mean is over; in a nearest name the features above count too.
 func (s *spec) aggregated(n *yaml.Node, what, over string) schemas.Path {
 	if s.schema != nil && over != "*" && !s.schema.Has(schemas.ParsePath(over)) {
-		s.fault(n, "%s: unknown field or feature %s%s", what, over, expr.Meant(over, append(slices.Clone(s.names), s.schema.Paths()...)))
+		s.Fault(n, "%s: unknown field or feature %s%s", what, over, schemas.Meant(over, append(slices.Clone(s.names), s.schema.Paths()...)))
 		return nil
 	}
 	return s.field(n, what, "numbers and booleans are aggregated", schemas.Int, schemas.Float, schemas.Bool)

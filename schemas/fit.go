@@ -133,7 +133,7 @@ func (f *fitter) unknown(t *avroType, name string) {
 	}
 	detail := "is not a field of the schema"
 	if len(f.faults) < maxGuesses {
-		detail += didYouMean(name, t.names())
+		detail += Meant(name, t.names())
 	}
 	f.at(name, "json_unknown_field", detail)
 }

@@ -289,7 +289,7 @@ func (f *jsonFaults) unknownField(at Path, name string) {
 	before := len(f.faults)
 	detail := "is not a field of the schema"
 	if s := f.around(at); s != nil && before < maxGuesses {
-		detail += didYouMean(name, s.names)
+		detail += Meant(name, s.names)
 	}
 	f.add(append(slices.Clone(at), name), detail)
 	f.unknown += len(f.faults) - before

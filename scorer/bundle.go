@@ -14,7 +14,6 @@ import (
 	"sync"
 
 	"verdict/schemas"
-	"verdict/schemas/expr"
 )
 
 // The files of a bundle that have a name of their own.
@@ -181,7 +180,7 @@ func (b *Bundle) locate(s *scratch, from *schemas.Layout) error {
 	for _, name := range b.layout.Names {
 		place, ok := from.Index(name)
 		if !ok {
-			return fmt.Errorf("model %s reads %s, which feature set %s does not have%s", b.version, name, from.Features, expr.Meant(name, from.Names))
+			return fmt.Errorf("model %s reads %s, which feature set %s does not have%s", b.version, name, from.Features, schemas.Meant(name, from.Names))
 		}
 		s.places = append(s.places, place)
 	}

@@ -7,7 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"verdict/schemas/expr"
+	"verdict/schemas"
+	"verdict/schemas/strictyaml"
 )
 
 // bundleSpec is what bundle.yaml says.
@@ -21,37 +22,42 @@ type bundleSpec struct {
 	calibration             calibration
 }
 
+// bundleReader is a bundle.yaml being read.
+type bundleReader struct {
+	strictyaml.Document
+}
+
 func parseBundle(file string, text []byte, formats []string) (*bundleSpec, error) {
-	d := &document{file: file}
-	root := d.root(text)
+	d := &bundleReader{Document: strictyaml.Document{File: file}}
+	root := d.Root(text)
 	if root == nil {
-		return nil, d.err()
+		return nil, d.Err()
 	}
-	found := d.only(root, "bundle", "name", "version", "features", "file", "format", "inputs", "output", "calibration")
-	s := &bundleSpec{name: d.required(found, root, "name"), version: d.required(found, root, "version"), features: d.required(found, root, "features")}
+	found := d.Only(root, "bundle", "name", "version", "features", "file", "format", "inputs", "output", "calibration")
+	s := &bundleSpec{name: d.Required(root, found, "name"), version: d.Required(root, found, "version"), features: d.Required(root, found, "features")}
 	if n := found["features"]; n != nil && !isVersion(s.features) {
-		d.fault(n, "features: the feature set that the model was trained on is wanted as name@version, such as card@1, not %q", s.features)
+		d.Fault(n, "features: the feature set that the model was trained on is wanted as name@version, such as card@1, not %q", s.features)
 	}
-	if s.file = d.required(found, root, "file"); s.file != "" {
+	if s.file = d.Required(root, found, "file"); s.file != "" {
 		s.fileLine = found["file"].Line
 	}
-	if s.format = d.required(found, root, "format"); s.format != "" && !slices.Contains(formats, s.format) {
-		d.fault(found["format"], "%s", unknownFormat(s.format, formats))
+	if s.format = d.Required(root, found, "format"); s.format != "" && !slices.Contains(formats, s.format) {
+		d.Fault(found["format"], "%s", unknownFormat(s.format, formats))
 	}
 	s.inputs = d.inputs(root, found["inputs"])
 	if n := found["output"]; n != nil {
-		switch output := d.text(n, "output"); output {
+		switch output := d.Text(n, "output"); output {
 		case "probability", "":
 		case "margin":
 			s.margin = true
 		default:
-			d.fault(n, "output: %q is neither probability nor margin%s", output, expr.Meant(output, []string{"probability", "margin"}))
+			d.Fault(n, "output: %q is neither probability nor margin%s", output, schemas.Meant(output, []string{"probability", "margin"}))
 		}
 	}
 	if n := found["calibration"]; n != nil {
 		s.calibration = d.calibration(n)
 	}
-	return s, d.err()
+	return s, d.Err()
 }
 
 // isVersion says whether s is of the form name@version.
@@ -67,25 +73,25 @@ func unknownFormat(format string, formats []string) string {
 	case "pickle", "joblib", "onnx":
 		return fmt.Sprintf("format: %s files are never opened, they may run code or reach for other files: save the model in its library's own form (%s)", format, strings.Join(formats, ", "))
 	default:
-		return fmt.Sprintf("format: %q is not known%s (this version has %s)", format, expr.Meant(format, formats), strings.Join(formats, ", "))
+		return fmt.Sprintf("format: %q is not known%s (this version has %s)", format, schemas.Meant(format, formats), strings.Join(formats, ", "))
 	}
 }
 
-func (d *document) inputs(root, n *yaml.Node) []string {
+func (d *bundleReader) inputs(root, n *yaml.Node) []string {
 	if n == nil {
-		d.fault(root, "inputs is missing: the features that the model reads, in its order")
+		d.Fault(root, "inputs is missing: the features that the model reads, in its order")
 		return nil
 	}
 	var names []string
-	for _, item := range d.items(n, "inputs") {
-		name := d.text(item, "inputs")
+	for _, item := range d.Items(n, "inputs") {
+		name := d.Text(item, "inputs")
 		if slices.Contains(names, name) {
-			d.fault(item, "inputs: %s stands twice", name)
+			d.Fault(item, "inputs: %s stands twice", name)
 		}
 		names = append(names, name)
 	}
-	if len(names) == 0 && len(d.faults) == 0 {
-		d.fault(n, "inputs: there are none")
+	if len(names) == 0 && d.Faults() == 0 {
+		d.Fault(n, "inputs: there are none")
 	}
 	return names
 }

@@ -14,10 +14,10 @@ type calibration struct {
 	x, y    []float64 // isotonic
 }
 
-func (d *document) calibration(n *yaml.Node) calibration {
-	found := d.only(n, "calibration", "sigmoid", "isotonic")
+func (d *bundleReader) calibration(n *yaml.Node) calibration {
+	found := d.Only(n, "calibration", "sigmoid", "isotonic")
 	if (found["sigmoid"] == nil) == (found["isotonic"] == nil) {
-		d.fault(n, "calibration: either sigmoid: [a, b] or isotonic: [[x, y], …] is wanted")
+		d.Fault(n, "calibration: either sigmoid: [a, b] or isotonic: [[x, y], …] is wanted")
 		return calibration{}
 	}
 	if at := found["sigmoid"]; at != nil {
@@ -25,27 +25,29 @@ func (d *document) calibration(n *yaml.Node) calibration {
 		return calibration{sigmoid: true, a: v[0], b: v[1]}
 	}
 	var c calibration
-	for _, item := range d.items(found["isotonic"], "isotonic") {
+	for _, item := range d.Items(found["isotonic"], "isotonic") {
 		v := d.pair(item, "isotonic")
 		if last := len(c.x) - 1; last >= 0 && (v[0] <= c.x[last] || v[1] < c.y[last]) {
-			d.fault(item, "isotonic: [%v, %v] after [%v, %v]: x must rise and y must not fall", v[0], v[1], c.x[last], c.y[last])
+			d.Fault(item, "isotonic: [%v, %v] after [%v, %v]: x must rise and y must not fall", v[0], v[1], c.x[last], c.y[last])
 		}
 		c.x, c.y = append(c.x, v[0]), append(c.y, v[1])
 	}
 	if len(c.x) == 0 {
-		d.fault(found["isotonic"], "isotonic: there are no points")
+		d.Fault(found["isotonic"], "isotonic: there are no points")
 	}
 	return c
 }
 
 // pair returns the two numbers of a list of two.
-func (d *document) pair(n *yaml.Node, what string) [2]float64 {
-	items := d.items(n, what)
+func (d *bundleReader) pair(n *yaml.Node, what string) [2]float64 {
+	items := d.Items(n, what)
 	if len(items) != 2 {
-		d.fault(n, "%s: two numbers are wanted, not %d", what, len(items))
+		d.Fault(n, "%s: two numbers are wanted, not %d", what, len(items))
 		return [2]float64{}
 	}
-	return [2]float64{d.number(items[0], what), d.number(items[1], what)}
+	x, _ := d.Number(items[0], what)
+	y, _ := d.Number(items[1], what)
+	return [2]float64{x, y}
 }
 
 // apply maps the scores in place. NaN stays NaN.

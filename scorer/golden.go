@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"verdict/schemas/expr"
+	"verdict/schemas"
 )
 
 // goldenTolerance is how far a golden row's score may be off, absolute up to 1 and relative beyond.
@@ -134,7 +134,7 @@ func goldenColumns(header, inputs []string) (columns []int, score int, err error
 	}
 	for i, name := range header {
 		if i != score && !slices.Contains(inputs, name) {
-			return nil, 0, fmt.Errorf("column %s is no input of the bundle%s", name, expr.Meant(name, inputs))
+			return nil, 0, fmt.Errorf("column %s is no input of the bundle%s", name, schemas.Meant(name, inputs))
 		}
 		if slices.Index(header, name) != i {
 			return nil, 0, fmt.Errorf("column %s stands twice", name)
@@ -143,7 +143,7 @@ func goldenColumns(header, inputs []string) (columns []int, score int, err error
 	for _, name := range inputs {
 		at := slices.Index(header, name)
 		if at < 0 {
-			return nil, 0, fmt.Errorf("there is no column %s%s", name, expr.Meant(name, header))
+			return nil, 0, fmt.Errorf("there is no column %s%s", name, schemas.Meant(name, header))
 		}
 		columns = append(columns, at)
 	}

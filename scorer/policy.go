@@ -14,6 +14,7 @@ import (
 
 	"verdict/schemas"
 	"verdict/schemas/expr"
+	"verdict/schemas/strictyaml"
 )
 
 // Policy makes an action of a score: the first rule that matches decides, else the thresholds. It is immutable and safe for concurrent use.
@@ -44,11 +45,11 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
-	d := &policyReader{document: document{file: file}, scope: expr.Scope{Fields: fields, Features: layout.Names, Score: true, Lists: make(map[string]expr.List)}, sum: sha256.New()}
+	d := &policyReader{Document: strictyaml.Document{File: file}, scope: expr.Scope{Fields: fields, Features: layout.Names, Score: true, Lists: make(map[string]expr.List)}, sum: sha256.New()}
 	fmt.Fprintf(d.sum, "policy %d\n", len(text))
 	d.sum.Write(text)
-	p := d.policy(d.root(text))
-	if err := d.err(); err != nil {
+	p := d.policy(d.Root(text))
+	if err := d.Err(); err != nil {
 		return nil, err
 	}
 	p.features = layout.Names
@@ -58,7 +59,7 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 
 // policyReader is a policy file being read.
 type policyReader struct {
-	document
+	strictyaml.Document
 
 	scope expr.Scope
 	sum   hash.Hash // of the file and its lists
@@ -69,8 +70,8 @@ func (d *policyReader) policy(root *yaml.Node) *Policy {
 		return nil
 	}
 	p := &Policy{review: math.Inf(1), reject: math.Inf(1), degraded: schemas.Review}
-	found := d.only(root, "policy", "name", "version", "lists", "rules", "thresholds", "on_degraded")
-	p.version.Name, p.version.Version = d.required(found, root, "name"), d.required(found, root, "version")
+	found := d.Only(root, "policy", "name", "version", "lists", "rules", "thresholds", "on_degraded")
+	p.version.Name, p.version.Version = d.Required(root, found, "name"), d.Required(root, found, "version")
 	if n := found["lists"]; n != nil {
 		d.lists(n)
 	}
@@ -81,61 +82,54 @@ func (d *policyReader) policy(root *yaml.Node) *Policy {
 		d.thresholds(n, p)
 	}
 	if found["rules"] == nil && found["thresholds"] == nil {
-		d.fault(root, "a policy has rules, thresholds or both; this one would approve every order")
+		d.Fault(root, "a policy has rules, thresholds or both; this one would approve every order")
 	}
 	if n := found["on_degraded"]; n != nil {
 		if p.degraded = d.action(n, "on_degraded"); p.degraded == schemas.Approve {
-			d.fault(n, "on_degraded: approve is not taken: an order that could not be scored is reviewed or rejected")
+			d.Fault(n, "on_degraded: approve is not taken: an order that could not be scored is reviewed or rejected")
 		}
 	}
 	return p
 }
 
 func (d *policyReader) lists(n *yaml.Node) {
-	for _, e := range d.entries(n, "lists") {
-		path := d.text(e.value, "lists: "+e.name)
+	for _, e := range d.Entries(n, "lists") {
+		path := d.Text(e.Value, "lists: "+e.Name)
 		if path == "" {
 			continue
 		}
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(d.file), path)
+			path = filepath.Join(filepath.Dir(d.File), path)
 		}
 		// A list that cannot be read is known all the same, so that rules which use it are not faulted too.
-		d.scope.Lists[e.name] = list(nil)
+		d.scope.Lists[e.Name] = list(nil)
 		text, err := readList(path)
 		if err != nil {
-			d.fault(e.value, "lists: %s: %v", e.name, err)
+			d.Fault(e.Value, "lists: %s: %v", e.Name, err)
 			continue
 		}
 		l, err := parseList(text)
 		if err != nil {
-			d.fault(e.value, "lists: %s: %v", e.name, err)
+			d.Fault(e.Value, "lists: %s: %v", e.Name, err)
 			continue
 		}
-		d.scope.Lists[e.name] = l
-		fmt.Fprintf(d.sum, "list %s %d\n", e.name, len(text))
+		d.scope.Lists[e.Name] = l
+		fmt.Fprintf(d.sum, "list %s %d\n", e.Name, len(text))
 		d.sum.Write(text)
 	}
 }
 
 func (d *policyReader) rules(n *yaml.Node) []rule {
 	var rules []rule
-	for i, item := range d.items(n, "rules") {
+	for i, item := range d.Items(n, "rules") {
 		what := fmt.Sprintf("rule %d", i+1)
-		found := d.only(item, what, "id", "when", "then")
-		missing := false
-		for _, key := range []string{"id", "when", "then"} {
-			if found[key] == nil && item.Kind == yaml.MappingNode {
-				d.fault(item, "%s: %s is missing", what, key)
-			}
-			missing = missing || found[key] == nil
-		}
-		if missing {
+		found := d.Only(item, what, "id", "when", "then")
+		if !d.Need(item, what, found, "id", "when", "then") {
 			continue
 		}
-		r := rule{id: d.text(found["id"], what), then: d.action(found["then"], what+": then")}
+		r := rule{id: d.Text(found["id"], what), then: d.action(found["then"], what+": then")}
 		if slices.ContainsFunc(rules, func(other rule) bool { return other.id == r.id }) {
-			d.fault(found["id"], "rule %s stands twice", r.id)
+			d.Fault(found["id"], "rule %s stands twice", r.id)
 		}
 		r.when = d.condition(found["when"], r.id)
 		rules = append(rules, r)
@@ -145,7 +139,7 @@ func (d *policyReader) rules(n *yaml.Node) []rule {
 
 // condition compiles a rule's expression. Its faults have the line of the rule and the column within the expression.
 func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
-	text := d.text(n, "rule "+id+": when")
+	text := d.Text(n, "rule "+id+": when")
 	if text == "" {
 		return nil
 	}
@@ -155,36 +149,36 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 	}
 	faults := expr.Faults(err)
 	if len(faults) == 0 {
-		d.fault(n, "rule %s: when: %v", id, err)
+		d.Fault(n, "rule %s: when: %v", id, err)
 	}
 	for _, f := range faults {
-		d.fault(n, "rule %s: when: %v", id, f)
+		d.Fault(n, "rule %s: when: %v", id, f)
 	}
 	return nil
 }
 
 func (d *policyReader) thresholds(n *yaml.Node, p *Policy) {
-	found := d.only(n, "thresholds", "review", "reject")
+	found := d.Only(n, "thresholds", "review", "reject")
 	for key, into := range map[string]*float64{"review": &p.review, "reject": &p.reject} {
 		if found[key] == nil {
 			continue
 		}
 		p.thresholds = true
-		*into = d.number(found[key], "thresholds: "+key)
+		*into, _ = d.Number(found[key], "thresholds: "+key)
 	}
 	if !p.thresholds && n.Kind == yaml.MappingNode {
-		d.fault(n, "thresholds: review, reject or both are wanted")
+		d.Fault(n, "thresholds: review, reject or both are wanted")
 	}
 	if found["review"] != nil && p.review > p.reject {
-		d.fault(found["review"], "thresholds: review (%v) is above reject (%v): no order would be reviewed", p.review, p.reject)
+		d.Fault(found["review"], "thresholds: review (%v) is above reject (%v): no order would be reviewed", p.review, p.reject)
 	}
 }
 
 func (d *policyReader) action(n *yaml.Node, what string) schemas.Action {
-	name := d.text(n, what)
+	name := d.Text(n, what)
 	known := []string{string(schemas.Approve), string(schemas.Review), string(schemas.Reject)}
 	if name != "" && !slices.Contains(known, name) {
-		d.fault(n, "%s: %q is no action: approve, review or reject%s", what, name, expr.Meant(name, known))
+		d.Fault(n, "%s: %q is no action: approve, review or reject%s", what, name, schemas.Meant(name, known))
 	}
 	return schemas.Action(name)
 }

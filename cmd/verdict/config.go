@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"verdict/consumer/kafka"
-	"verdict/schemas/expr"
+	"verdict/schemas"
+	"verdict/schemas/strictyaml"
 )
 
 // Config is verdict.yaml, and this struct is its manual. Every key may also be set in the environment: kafka.bootstrap_servers is
@@ -230,43 +230,35 @@ func configKeys(t reflect.Type, prefix string) (keys, secrets []string) {
 
 // configFile reads verdict.yaml into a flat map, and refuses unknown and double keys with their lines.
 func configFile(file string, text []byte, keys []string) (map[string]any, error) {
-	var doc yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
+	d := &strictyaml.Document{File: file}
 	values := make(map[string]any)
-	var faults []error
-	var walk func(n *yaml.Node, prefix string)
-	walk = func(n *yaml.Node, prefix string) {
-		if n.Kind != yaml.MappingNode {
-			faults = append(faults, fmt.Errorf("%s:%d: %s must be keys and values", file, n.Line, strings.TrimSuffix(prefix, ".")))
-			return
-		}
-		for i := 0; i < len(n.Content); i += 2 {
-			name, value := n.Content[i], n.Content[i+1]
-			key := prefix + name.Value
+	var walk func(n *yaml.Node, section string)
+	walk = func(n *yaml.Node, section string) {
+		for _, e := range d.Entries(n, section) {
+			key := strings.TrimPrefix(section+"."+e.Name, ".")
+			_, twice := values[key]
 			switch kind := keyKind(key, keys); {
-			case value.Kind == yaml.AliasNode:
-				faults = append(faults, fmt.Errorf("%s:%d: %s: aliases are not taken", file, value.Line, key))
 			case kind == "":
-				faults = append(faults, fmt.Errorf("%s:%d: unknown key %s%s", file, name.Line, key, didYouMean(expr.Nearest(key, keys))))
+				d.Fault(e.Key, "unknown key %s%s", key, schemas.Meant(key, keys))
+			case kind == "section" && e.Value.Kind != yaml.MappingNode: // what stands there may be an address with its password
+				d.Fault(e.Value, "%s must be keys and values", key)
 			case kind == "section":
-				walk(value, key+".")
-			case values[key] != nil:
-				faults = append(faults, fmt.Errorf("%s:%d: %s stands twice", file, name.Line, key))
+				walk(e.Value, key)
+			case twice: // as a.b and as b below a
+				d.Fault(e.Key, "%s stands twice", key)
 			default:
 				var v any
-				if err := value.Decode(&v); err != nil {
-					faults = append(faults, fmt.Errorf("%s:%d: %s: %w", file, value.Line, key, err))
+				if err := e.Value.Decode(&v); err != nil {
+					d.Fault(e.Value, "%s: %v", key, err)
 				}
 				values[key] = v
 			}
 		}
 	}
-	if len(doc.Content) > 0 {
-		walk(doc.Content[0], "")
+	if root := d.Root(text); root != nil {
+		walk(root, "")
 	}
-	return values, errors.Join(faults...)
+	return values, d.Err()
 }
 
 // keyKind says whether key is a key, a section of keys, or neither.
@@ -280,13 +272,6 @@ func keyKind(key string, keys []string) string {
 		}
 	}
 	return ""
-}
-
-func didYouMean(name string) string {
-	if name == "" {
-		return ""
-	}
-	return " (did you mean " + name + "?)"
 }
 
 // envKey maps VERDICT_KAFKA_GROUP_ID to kafka.group_id. Variables that name no key are passed over, as a cluster sets some by itself

@@ -8,7 +8,6 @@ import (
 
 	"verdict/preprocess"
 	"verdict/schemas"
-	"verdict/schemas/expr"
 	"verdict/scorer"
 	"verdict/scorer/treemodel"
 )
@@ -93,7 +92,7 @@ func orderKey(configured string, features *preprocess.FeatureSet, schema *schema
 	}
 	path := schemas.ParsePath(configured)
 	if schema != nil && !schema.Has(path) {
-		return nil, fmt.Errorf("orders.key: the order schema has no field %s%s", configured, didYouMean(expr.Nearest(configured, schema.Paths())))
+		return nil, fmt.Errorf("orders.key: the order schema has no field %s%s", configured, schemas.Meant(configured, schema.Paths()))
 	}
 	return path, nil
 }

@@ -22,7 +22,6 @@ import (
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
 	"verdict/schemas"
-	"verdict/schemas/expr"
 )
 
 const spec = `name: small
@@ -54,7 +53,7 @@ func config(tb testing.TB, file, orders string) replay.Config {
 		tb.Fatal(err)
 	}
 	return replay.Config{
-		Orders: *location(tb, orders), Features: features, File: file, Nearest: expr.Nearest, Store: memstore.New(memstore.Config{}), Lateness: 30 * 24 * time.Hour,
+		Orders: *location(tb, orders), Features: features, File: file, Nearest: schemas.Nearest, Store: memstore.New(memstore.Config{}), Lateness: 30 * 24 * time.Hour,
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
+
+	"verdict/schemas"
 )
 
 // call rewrites a call, after its arguments.
@@ -37,7 +39,7 @@ func (r *resolver) call(e ast.Expr, locals []string, loops int) {
 		}
 	}
 	if !known(name) {
-		r.fault(e.ID(), "unknown function %s%s", name, Meant(name, append(callable(), "has", "all", "exists", "exists_one", "map", "filter")))
+		r.fault(e.ID(), "unknown function %s%s", name, schemas.Meant(name, append(callable(), "has", "all", "exists", "exists_one", "map", "filter")))
 		return
 	}
 	if c.IsMemberFunction() {
@@ -82,7 +84,7 @@ func (r *resolver) inList(e, x, list ast.Expr, locals []string, loops int) {
 	name := string(args[0].AsLiteral().(types.String))
 	on, ok := r.scope.Lists[name]
 	if !ok {
-		r.fault(list.ID(), "unknown list %s%s", name, Meant(name, sortedKeys(r.scope.Lists)))
+		r.fault(list.ID(), "unknown list %s%s", name, schemas.Meant(name, sortedKeys(r.scope.Lists)))
 		return
 	}
 	// A field is compared as its text: exact for every integer, and the integer 42 is on a list that has "42".

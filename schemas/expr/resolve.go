@@ -140,7 +140,7 @@ func (r *resolver) name(path schemas.Path, at int64, asText bool) ast.Expr {
 		if r.scope.Score {
 			known = append(known, "score")
 		}
-		r.fault(at, "unknown field or feature %s%s", path, Meant(path.String(), append(known, r.scope.Fields.Paths()...)))
+		r.fault(at, "unknown field or feature %s%s", path, schemas.Meant(path.String(), append(known, r.scope.Fields.Paths()...)))
 		return nil
 	}
 	slot := slices.IndexFunc(r.fields, func(p schemas.Path) bool { return slices.Equal(p, path) })

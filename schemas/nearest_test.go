@@ -1,9 +1,9 @@
-package expr_test
+package schemas_test
 
 import (
 	"testing"
 
-	"verdict/schemas/expr"
+	"verdict/schemas"
 )
 
 func TestNearestFindsWhatWasMeant(t *testing.T) {
@@ -21,11 +21,11 @@ func TestNearestFindsWhatWasMeant(t *testing.T) {
 		{"xy", ""},
 	}
 	for _, test := range tests {
-		if got := expr.Nearest(test.name, known); got != test.want {
+		if got := schemas.Nearest(test.name, known); got != test.want {
 			t.Errorf("Nearest(%q) = %q, want %q", test.name, got, test.want)
 		}
 	}
-	if got := expr.Nearest("amount", nil); got != "" {
+	if got := schemas.Nearest("amount", nil); got != "" {
 		t.Errorf("Nearest among none = %q", got)
 	}
 }
