@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,7 +28,7 @@ func BenchmarkPost(b *testing.B) {
 			var wg sync.WaitGroup
 			post := func(i int64) {
 				began := time.Now()
-				req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.url+"/v1/decisions", strings.NewReader(orderJSON(fmt.Sprint("b", i), int(i), 20)))
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, p.url+"/v1/decisions", strings.NewReader(orderJSON(fmt.Sprint("b", i), int(i), 20)))
 				if err != nil {
 					b.Error(err)
 					return

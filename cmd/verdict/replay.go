@@ -92,7 +92,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 
 // config makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) config() (replay.Config, error) {
-	cfg := replay.Config{File: f.features, Nearest: schemas.Nearest, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
 	if len(f.models) > 1 || len(f.policies) > 1 {
 		return cfg, errors.New("one --model and one --policy: comparing several is not there yet")
 	}

@@ -117,7 +117,7 @@ func TestReplayCommandRefusesWrongUsage(t *testing.T) {
 	}
 	// A field that no order has is found in the data, when the replay has begun.
 	_, _, _, err := replayCommand(t, strings.ReplaceAll(replayOrders, `"amount"`, `"amounts"`), "--orders", "-")
-	if !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), `small.yaml:7: no order has the field "amount"; did you mean "amounts"?`) {
+	if !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), `small.yaml:7: no order has the field "amount"; did you mean amounts?`) {
 		t.Errorf("error %v, want an invalid one that names the field", err)
 	}
 }

@@ -58,20 +58,9 @@ func checkFields(cfg *Config, orders []item) error {
 	}
 	var faults []error
 	for _, u := range unseen {
-		faults = append(faults, fmt.Errorf("%s:%d: no order has the field %q%s", cfg.File, u.Line, u.Path, cfg.meant(u.Path.String(), names)))
+		faults = append(faults, fmt.Errorf("%s:%d: no order has the field %q%s", cfg.File, u.Line, u.Path, schemas.Meant(u.Path.String(), names)))
 	}
 	return fmt.Errorf("%w the first %d orders (a field that is rarely set can be declared with --schema):\n%w", ErrFeatures, len(orders), errors.Join(faults...))
-}
-
-// meant returns the end of a message that suggests a field's right name.
-func (c *Config) meant(name string, names []string) string {
-	if c.Nearest == nil {
-		return ""
-	}
-	if near := c.Nearest(name, names); near != "" {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
-	return ""
 }
 
 // has says whether a record has a field, be it null.

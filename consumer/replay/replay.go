@@ -45,11 +45,10 @@ type Config struct {
 	Schema *schemas.Schema // of the orders; nil takes any object, and holds the fields of Features against the first orders
 
 	Features *preprocess.FeatureSet
-	File     string                                   // where Features was read from, for messages
-	Store    preprocess.Store                         // empty, and the replay's own
-	Nearest  func(name string, known []string) string // suggests a field for one that no order has; nil suggests none
-	Lateness time.Duration                            // how far behind the newest an order may lie and still find all that it asks for
-	Scorer   *scorer.Scorer                           // nil: features only
+	File     string           // where Features was read from, for messages
+	Store    preprocess.Store // empty, and the replay's own
+	Lateness time.Duration    // how far behind the newest an order may lie and still find all that it asks for
+	Scorer   *scorer.Scorer   // nil: features only
 
 	Since time.Time // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
 	Until time.Time // orders at or after it are not read; zero: all are
