@@ -28,6 +28,7 @@ type work struct {
 	standing  [][]byte // the record that stands for each order
 	conflicts []bool   // orders that came with other content under an id that was decided
 	labels    []schemas.Label
+	warmUp    bool      // the batch's WarmUp
 	letters   []letter  // records that can never be decided
 	messages  []Message // what publish writes
 	text      []byte    // the decisions' bytes lie here, one after the other
@@ -50,6 +51,7 @@ var unavailable = &schemas.Malformed{Code: "schema_unavailable", Detail: "the sc
 func (w *Worker) decode(ctx context.Context, batch *Batch) (*work, error) {
 	k := &w.work
 	k.reset()
+	k.warmUp = batch.WarmUp
 	began, away := time.Now(), false
 	for i := range batch.Records {
 		r := &batch.Records[i]
@@ -138,8 +140,13 @@ func (w *Worker) extract(ctx context.Context, k *work) error {
 	}
 	defer w.cfg.Metrics.stage("extract", time.Now())
 	var err error
-	k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders)
-	return err
+	if k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders); err != nil {
+		return err
+	}
+	for i := range k.extracted {
+		k.conflicts = append(k.conflicts, k.extracted[i].Conflict)
+	}
+	return nil
 }
 
 // decide scores the vectors in one batch and applies the policy. A repeat is decided like its first copy and gives the same; which of them stands is
@@ -148,7 +155,7 @@ func (w *Worker) decide(k *work) error {
 	if len(k.orders) == 0 {
 		return nil
 	}
-	if w.cfg.Scorer == nil {
+	if w.cfg.Scorer == nil || k.warmUp {
 		if w.cfg.Observe != nil {
 			w.cfg.Observe(k.orders, k.extracted, nil)
 		}
@@ -195,8 +202,7 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 		start := len(k.text)
 		k.text = schemas.AppendDecision(k.text, &k.decisions[i])
 		k.standing = append(k.standing, k.text[start:len(k.text):len(k.text)])
-		k.conflicts = append(k.conflicts, k.extracted[i].Conflict)
-		if !k.extracted[i].Conflict {
+		if !k.conflicts[i] {
 			k.kept = append(k.kept, Kept{ID: k.orders[i].Order.ID, Record: k.standing[i]})
 		}
 	}
@@ -238,9 +244,13 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 // publish writes decisions, replies and dead letters, and returns when all of them are durable.
 func (w *Worker) publish(ctx context.Context, k *work) error {
 	defer w.cfg.Metrics.stage("publish", time.Now())
-	for i := range k.standing {
+	for i := range k.conflicts {
 		if k.conflicts[i] {
 			k.letters = append(k.letters, letter{record: k.records[i], stage: "TRANSFORMATION", why: conflict})
+		}
+	}
+	for i := range k.standing {
+		if k.conflicts[i] {
 			continue
 		}
 		if err := w.answer(ctx, k, i); err != nil {

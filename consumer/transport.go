@@ -21,6 +21,7 @@ type Transport interface {
 // Batch is one poll's records.
 type Batch struct {
 	Records []Record
+	WarmUp  bool // its orders only build state: nothing is decided. A replay's orders before the time that it writes from
 }
 
 // Stream says what a record is, by the topic that it came from.

@@ -14,9 +14,6 @@ import (
 // epoch is the time of every record: a file has none of its own, and all of its records come from one source, where the offset orders them.
 var epoch = time.UnixMilli(0)
 
-// warmUp is the key of the orders before --since: what is decided of them is not written. A file has no keys that could be in the way.
-var warmUp = []byte("warm-up")
-
 // transport is a replay's consumer.Transport: orders and the labels known by then come from files, decisions and dead letters go to files.
 // One goroutine uses it, as the contract says.
 type transport struct {
@@ -41,7 +38,7 @@ type transport struct {
 // earlier one changes nothing: which label counts is decided by time.
 func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	b := &t.polled // the worker is done with the one before
-	b.Records = b.Records[:0]
+	b.Records, b.WarmUp = b.Records[:0], false
 	for orders := 0; orders < t.batch; {
 		if len(t.ahead) == 0 {
 			if err := t.read(ctx); errors.Is(err, io.EOF) && orders > 0 {
@@ -51,9 +48,13 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 			}
 		}
 		it := &t.ahead[0]
+		warmUp := it.bad == nil && it.at.Before(t.since)
+		if orders > 0 && warmUp != b.WarmUp {
+			break // a batch is all of one kind
+		}
 		t.ahead = t.ahead[1:]
 		if t.admit(it) {
-			b.Records = t.append(b.Records, it)
+			b.Records, b.WarmUp = t.append(b.Records, it), warmUp
 			orders++
 		}
 	}
@@ -92,11 +93,9 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 	for label, ok := t.labels.known(it.at); ok; label, ok = t.labels.known(it.at) {
 		records = append(records, label)
 	}
-	r := consumer.Record{Stream: consumer.Orders, Topic: t.orders.at.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields}
-	if it.at.Before(t.since) {
-		r.Key = warmUp
-	}
-	return append(records, r)
+	return append(records, consumer.Record{
+		Stream: consumer.Orders, Topic: t.orders.at.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
+	})
 }
 
 // Publish writes decisions and dead letters.
@@ -113,7 +112,7 @@ func (t *transport) publish(m *consumer.Message) error {
 	if m.To == consumer.DeadLetters {
 		return t.bury(m)
 	}
-	if m.To != consumer.Decisions || m.Repeat || m.Key != nil || t.decisions == nil {
+	if m.To != consumer.Decisions || m.Repeat || t.decisions == nil {
 		return nil
 	}
 	if _, err := t.decisions.Write(m.Value); err != nil {
