@@ -3,6 +3,8 @@ package consumer_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verdict/consumer"
+	"verdict/preprocess/memstore"
 	"verdict/schemas"
 )
 
@@ -123,12 +126,8 @@ func (w *world) checkCommits() {
 	if len(sources) != orders {
 		w.t.Fatalf("%d order records, %d of them came to a decision or a dead letter", orders, len(sources))
 	}
-	last := 0
-	for _, n := range w.transport.atCommit {
-		if n < last {
-			w.t.Fatal("committed before all was durable")
-		}
-		last = n
+	if len(w.transport.early) > 0 {
+		w.t.Fatalf("offsets %v were committed before what came of them was durable", w.transport.early)
 	}
 }
 
@@ -346,5 +345,51 @@ func TestAnUnknownSchemaStopsItsPartitionForHalfAMinuteOnly(t *testing.T) {
 	letters := w.transport.written(consumer.DeadLetters)
 	if len(letters) != 1 || header(letters[0], "verdict.error.code") != "schema_unavailable" || len(w.decisions()) != 1 {
 		t.Fatalf("%+v", letters)
+	}
+}
+
+func TestTheLedgerTellsAConflictWhenTheStoreHasForgottenTheOrder(t *testing.T) {
+	w := newWorld(t)
+	w.order("a", "c1", 50, 1)
+	w.run()
+	w.store.inner = memstore.New(memstore.Config{}) // its claim has expired, the decision stands
+	w.order("a", "c1", 51, 1)
+	w.run()
+	letters := w.transport.written(consumer.DeadLetters)
+	if len(letters) != 1 || header(letters[0], "verdict.error.code") != "order_conflict" || len(w.transport.written(consumer.Decisions)) != 1 {
+		t.Fatalf("%d dead letters, %d decisions", len(letters), len(w.transport.written(consumer.Decisions)))
+	}
+}
+
+func TestARedeliveredRecordIsNoRepeat(t *testing.T) {
+	w := newWorld(t)
+	w.order("a", "c1", 50, 1)
+	w.run()
+	w.transport.read = 0
+	w.run()
+	copies := w.transport.written(consumer.Decisions)
+	if len(copies) != 2 || string(copies[0].Value) != string(copies[1].Value) || header(copies[1], "verdict.repeat") != "" || copies[1].Repeat {
+		t.Fatalf("%+v", copies)
+	}
+}
+
+func TestABatchThatBelongsToAnotherWorkerNowIsNotTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.transport.size = 1
+	w.order("a", "c1", 50, 1)
+	w.order("b", "c1", 50, 2)
+	w.transport.lost = fmt.Errorf("partition 0: %w", consumer.ErrLost)
+	w.run()
+	if n := len(w.transport.written(consumer.Decisions)); n != 2 {
+		t.Fatalf("%d decisions were written for 2 orders", n)
+	}
+}
+
+func TestWhatCannotGoOnEndsTheWorker(t *testing.T) {
+	w := newWorld(t)
+	w.order("a", "c1", 50, 1)
+	w.transport.lost = fmt.Errorf("a gap: %w", consumer.ErrStop)
+	if err := w.worker().Run(t.Context()); !errors.Is(err, consumer.ErrStop) {
+		t.Fatal(err)
 	}
 }

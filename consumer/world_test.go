@@ -229,8 +229,9 @@ type transport struct {
 	read      int // where the worker reads
 	committed int // where a new worker would read
 	messages  []consumer.Message
-	durable   int // messages that a Publish has confirmed
-	atCommit  []int
+	durable   int   // messages that a Publish has confirmed
+	lost      error // what every Commit returns
+	early     []int // offsets that were committed before their decision or dead letter was durable
 }
 
 func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
@@ -256,7 +257,9 @@ func (t *transport) Publish(_ context.Context, messages []consumer.Message) erro
 		m.Value = bytes.Clone(m.Value)
 		t.messages = append(t.messages, m)
 	}
-	t.durable = len(t.messages)
+	if after == nil {
+		t.durable = len(t.messages)
+	}
 	return after
 }
 
@@ -265,8 +268,19 @@ func (t *transport) Commit(_ context.Context, b *consumer.Batch) error {
 	if before != nil {
 		return before
 	}
+	if t.lost != nil {
+		return t.lost
+	}
+	out := map[string]bool{}
+	for _, m := range t.messages[:t.durable] {
+		out[header(m, "verdict.source")] = true
+	}
+	for offset := t.committed; offset < t.read; offset++ {
+		if r := t.log[offset]; r.Stream == consumer.Orders && r.Value != nil && !out[fmt.Sprintf("%s/0/%d", r.Topic, offset)] {
+			t.early = append(t.early, offset)
+		}
+	}
 	t.committed = t.read
-	t.atCommit = append(t.atCommit, t.durable)
 	return after
 }
 

@@ -40,7 +40,10 @@ func openState(cfg *Config, keep time.Duration) *state {
 	}
 	client := redisstore.Dial(dial)
 	return &state{
-		store:  redisstore.New(client, redisstore.Config{Prefix: cfg.Redis.Prefix, Keep: keep + cfg.State.Lateness, Timeout: cfg.Redis.Timeout}),
+		// An id is held for as long as its decision stands, or a later order under it would be counted and then refused.
+		store: redisstore.New(client, redisstore.Config{
+			Prefix: cfg.Redis.Prefix, Keep: max(keep+cfg.State.Lateness, cfg.State.Decisions), Timeout: cfg.Redis.Timeout,
+		}),
 		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:  client.Close,
