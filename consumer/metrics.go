@@ -20,7 +20,7 @@ type Metrics struct {
 	Degraded       prometheus.Counter
 	Labels         prometheus.Counter
 	Tombstones     prometheus.Counter
-	RepliesRefused prometheus.Counter
+	RepliesRefused *prometheus.CounterVec // :: reason: reply_topic_denied, correlation_too_long
 }
 
 // NewMetrics registers the metrics with reg; nil registers nowhere.
@@ -48,7 +48,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Degraded:       counter("degraded_total", "Decisions made without features or model."),
 		Labels:         counter("labels_total", "Labels learned."),
 		Tombstones:     counter("tombstones_total", "Records without a value, passed over."),
-		RepliesRefused: counter("replies_refused_total", "Replies asked for on a topic that is not on the list, or with an oversized correlation id."),
+		RepliesRefused: counters("replies_refused_total", "Replies asked for on a topic that is not on the list, or with an oversized correlation id.", "reason"),
 	}
 }
 

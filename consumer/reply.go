@@ -55,8 +55,12 @@ func (w *Worker) askOf(r *Record) (ask, bool) {
 	if a.topic == "" {
 		return ask{}, false
 	}
-	if !w.replies[a.topic] || len(a.correlation) > maxCorrelation {
-		w.cfg.Metrics.RepliesRefused.Inc()
+	if !w.replies[a.topic] {
+		w.cfg.Metrics.RepliesRefused.WithLabelValues("reply_topic_denied").Inc()
+		return ask{}, false
+	}
+	if len(a.correlation) > maxCorrelation {
+		w.cfg.Metrics.RepliesRefused.WithLabelValues("correlation_too_long").Inc()
 		return ask{}, false
 	}
 	return a, true

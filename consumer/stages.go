@@ -226,7 +226,9 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 }
 
 // stand puts the record that stands in the place of the order's own.
+// Whether the order is a repeat is for the ledger to say: of two copies under way at once, the one that the store saw first may be kept second.
 func (w *Worker) stand(k *work, i int, first []byte) error {
+	k.extracted[i].Repeat = false
 	if bytes.Equal(first, k.standing[i]) {
 		return nil
 	}
@@ -236,7 +238,7 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 	}
 	k.standing[i] = first
 	k.conflicts[i] = earlier.Content != k.orders[i].Content
-	k.extracted[i].Repeat = k.extracted[i].Repeat || earlier.Source != k.decisions[i].Source
+	k.extracted[i].Repeat = earlier.Source != k.decisions[i].Source
 	k.decisions[i] = earlier
 	return nil
 }

@@ -235,9 +235,9 @@ func (d *jsonDecoder) malformed(err error) *Malformed {
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return &Malformed{Code: "json_syntax", Detail: "is not JSON: it ends too early"}
 	case errors.As(err, &syntax):
-		return &Malformed{Code: "json_syntax", Detail: fmt.Sprintf("is not JSON at byte %d: %v", syntax.ByteOffset, syntax.Err)}
+		return &Malformed{Code: "json_syntax", Detail: fmt.Sprintf("is not JSON at byte %d", syntax.ByteOffset)} // what the library says quotes the input
 	default:
-		return &Malformed{Code: "json_syntax", Detail: fmt.Sprintf("is not JSON at byte %d: %v", at, err)}
+		return &Malformed{Code: "json_syntax", Detail: fmt.Sprintf("is not JSON at byte %d", at)}
 	}
 }
 

@@ -2,7 +2,7 @@ package schemas
 
 // NewLabel reads a label: {order_id, fraud, known_at, …}. The error is a *Malformed with code id_format, label_fraud, time_missing or timestamp_range.
 func NewLabel(fields Record) (Label, error) {
-	o, err := NewOrder(fields, Binding{ID: Path{"order_id"}, Time: Path{"known_at"}}, nil)
+	o, err := bind(fields, Binding{ID: Path{"order_id"}, Time: Path{"known_at"}}, "the time when the label became known")
 	if err != nil {
 		return Label{}, err
 	}

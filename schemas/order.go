@@ -39,22 +39,42 @@ type Order struct {
 // Binding says where in a user's own schema the id and the event time of an order lie. The feature set gives it (event: {id, time}).
 type Binding struct{ ID, Time Path }
 
-// NewOrder finds id and event time in fields. The error is a *Malformed with code id_format, time_missing or timestamp_range.
+// NewOrder finds id and event time in fields. The error is a *Malformed with code id_format, time_missing or timestamp_range, and both faults if there
+// are two.
 func NewOrder(fields Record, at Binding, raw []byte) (Order, error) {
+	o, err := bind(fields, at, "the order's event time")
+	if err != nil {
+		return Order{}, err
+	}
+	o.Fields, o.Raw = fields, raw
+	return o, nil
+}
+
+func bind(fields Record, at Binding, timeIs string) (Order, error) {
+	var bad *Malformed
+	fault := func(code, detail string, f Fault) {
+		if bad == nil {
+			bad = &Malformed{Code: code, Detail: detail}
+		}
+		bad.Faults = append(bad.Faults, f)
+	}
 	key, ok := fields.At(at.ID).Key()
 	id := OrderID(key)
 	if !ok || !id.Valid() {
-		return Order{}, &Malformed{Code: "id_format", Detail: "the order's id must be a string or an integer, 1 to 128 of A-Z a-z 0-9 . _ : -", Faults: []Fault{{Pointer: at.ID.Pointer(), Detail: "is not an order id"}}}
+		fault("id_format", "the order's id must be a string or an integer, 1 to 128 of A-Z a-z 0-9 . _ : -", Fault{Pointer: at.ID.Pointer(), Detail: "is not an order id"})
 	}
-	t, err := ParseTime(fields.At(at.Time))
-	if err != nil {
-		code := "timestamp_range"
-		if fields.At(at.Time).Missing() {
-			code = "time_missing"
-		}
-		return Order{}, &Malformed{Code: code, Detail: "the order's event time: " + err.Error(), Faults: []Fault{{Pointer: at.Time.Pointer(), Detail: err.Error()}}}
+	value := fields.At(at.Time)
+	t, err := ParseTime(value)
+	switch {
+	case err != nil && value.Missing():
+		fault("time_missing", timeIs+" is missing", Fault{Pointer: at.Time.Pointer(), Detail: "is missing"})
+	case err != nil:
+		fault("timestamp_range", timeIs+" "+err.Error(), Fault{Pointer: at.Time.Pointer(), Detail: err.Error()})
 	}
-	return Order{ID: id, At: t, Fields: fields, Raw: raw}, nil
+	if bad != nil {
+		return Order{}, bad
+	}
+	return Order{ID: id, At: t}, nil
 }
 
 // Event times lie after 1970 and before 2200: outside are zero values, nanoseconds taken for milliseconds, and the like.

@@ -10,10 +10,16 @@ import (
 
 // durationHook lets config values be durations as people write them: Go's (500ms, 1h30m), and whole days and weeks (7d, 2w).
 func durationHook(from, to reflect.Type, value any) (any, error) {
-	if to != reflect.TypeFor[time.Duration]() || from.Kind() != reflect.String {
+	if to != reflect.TypeFor[time.Duration]() {
 		return value, nil
 	}
-	text := value.(string) //nolint:forcetypeassert // its kind is String
+	text, ok := value.(string)
+	if !ok {
+		if from == to {
+			return value, nil
+		}
+		return nil, fmt.Errorf("%v is not a duration such as 500ms, 10s, 1h, 7d", value)
+	}
 	for unit, length := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if digits, ok := strings.CutSuffix(text, unit); ok {
 			if n, err := strconv.ParseUint(digits, 10, 16); err == nil {

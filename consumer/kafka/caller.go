@@ -104,7 +104,8 @@ func (c *Caller) resolve(r *kgo.Record) {
 	c.cfg.Resolve(correlation, r.Value, code, detail)
 }
 
-// Send writes an order to the topic of waiting callers, with the headers that ask for a reply here, and returns when Kafka has acknowledged it.
+// Send writes an order to the topic of waiting callers, with the headers that ask for a reply here, and returns when Kafka has acknowledged it. When ctx
+// ends first, the order may still be written later: it is then decided like any other, and a repeat of it gets that decision.
 func (c *Caller) Send(ctx context.Context, key, order, correlation []byte, traceparent string) error {
 	headers := []kgo.RecordHeader{
 		{Key: consumer.HeaderCorrelation, Value: correlation},
@@ -123,11 +124,18 @@ func (c *Caller) Label(ctx context.Context, id string, label []byte) error {
 }
 
 func (c *Caller) produce(ctx context.Context, r *kgo.Record) error {
-	topic := r.Topic
-	if err := c.client.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return fmt.Errorf("writing to %s: %w", topic, err)
+	topic, acked := r.Topic, make(chan error, 1)
+	// Not ProduceSync: it waits on after ctx for a record that may be on the wire already, for as long as the broker is away.
+	c.client.Produce(ctx, r, func(_ *kgo.Record, err error) { acked <- err })
+	select {
+	case err := <-acked:
+		if err != nil {
+			return fmt.Errorf("writing to %s: %w", topic, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("writing to %s: %w", topic, ctx.Err())
 	}
-	return nil
 }
 
 // Ready says why replies cannot be had: nil when the partition is being read and the cluster answers.
@@ -151,5 +159,8 @@ func (c *Caller) Close(ctx context.Context) error {
 	err := c.client.Flush(ctx)
 	c.client.Close()
 	<-c.done
-	return err
+	if err != nil {
+		return fmt.Errorf("handing the last orders to Kafka: %w", err)
+	}
+	return nil
 }

@@ -186,7 +186,7 @@ func (t *Transport) Close(ctx context.Context) error {
 	err := t.client.CommitMarkedOffsets(ctx)
 	t.client.CloseAllowingRebalance()
 	if err != nil {
-		return fmt.Errorf("committing offsets at the end: %w", err)
+		return fmt.Errorf("committing the offsets of what was done (it is done again after the next start, without effect): %w", err)
 	}
 	return nil
 }

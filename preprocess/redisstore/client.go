@@ -17,6 +17,9 @@ const DefaultTimeout = 50 * time.Millisecond
 // calls whose context has no deadline.
 const maxWait = 2 * time.Second
 
+// poolSize is how many connections a process may hold: a thousand callers who all look their order up at once shared too few of the default (10 a core).
+const poolSize = 128
+
 // DialConfig says where Redis is. The zero value is usable: one server on this machine.
 type DialConfig struct {
 	// Addrs of the servers: one, or several of a cluster. An IP address spares a name look-up each time that a connection is made.
@@ -54,6 +57,7 @@ func Options(cfg DialConfig) *redis.UniversalOptions {
 		ReadTimeout:           maxWait,
 		WriteTimeout:          maxWait,
 		PoolTimeout:           cfg.Timeout,
+		PoolSize:              poolSize,
 		// RESP2: no pushes between the replies of a pipeline, and nothing of RESP3 is used. The extras cost a round trip for each new connection.
 		Protocol:                 2,
 		DisableIdentity:          true,
