@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verdict/consumer"
+	"verdict/preprocess"
 	"verdict/preprocess/memstore"
 	"verdict/schemas"
 )
@@ -391,5 +392,24 @@ func TestWhatCannotGoOnEndsTheWorker(t *testing.T) {
 	w.transport.lost = fmt.Errorf("a gap: %w", consumer.ErrStop)
 	if err := w.worker().Run(t.Context()); !errors.Is(err, consumer.ErrStop) {
 		t.Fatal(err)
+	}
+}
+
+func TestOfTwoCopiesUnderWayTheOneKeptFirstIsNoRepeat(t *testing.T) {
+	w := newWorld(t)
+	r := w.order("a", "c1", 50, 1)
+	fields, err := schemas.DecodeJSON(r.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another worker's copy was seen by the store first, and its decision is not kept yet.
+	visit := preprocess.Visit{ID: "a", At: 1, Arrival: preprocess.Arrival{Source: 9}, Content: schemas.Digest(fields)}
+	if _, err := w.store.inner.Exchange(t.Context(), []preprocess.Visit{visit}); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	copies := w.transport.written(consumer.Decisions)
+	if len(copies) != 1 || copies[0].Repeat || header(copies[0], "verdict.repeat") != "" {
+		t.Fatalf("%+v", copies)
 	}
 }

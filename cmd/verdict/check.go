@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,15 +15,13 @@ func newCheckCommand() *cobra.Command {
 		Short: "Read every file that serve would read, and say all that is wrong with them",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(file, os.Environ())
+			cfg, err := loadConfig(configFileOr(file), os.Environ())
 			if err != nil {
 				return err
 			}
-			if _, err := newLog(cfg.Log); err != nil {
-				return err
-			}
-			p, err := loadParts(&cfg)
-			if err != nil {
+			_, badLog := newLog(cfg.Log)
+			p, badParts := loadParts(&cfg)
+			if err := errors.Join(cfg.validate(), badLog, badParts); err != nil {
 				return err
 			}
 			v := p.features.Version()
@@ -34,6 +33,6 @@ func newCheckCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "verdict.yaml", "the config of serve")
+	c.Flags().StringVarP(&file, "config", "c", "", "the config of serve; without one ./verdict.yaml if it is there, and the environment (VERDICT_…)")
 	return c
 }

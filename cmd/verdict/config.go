@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -89,6 +88,7 @@ type StateConfig struct {
 // APIConfig is the synchronous JSON API.
 type APIConfig struct {
 	Listen         string        `koanf:"listen"`
+	Grace          time.Duration `koanf:"grace"`           // how long a process that stops still takes requests after /readyz has said no: what a load balancer needs to see it
 	Wait           time.Duration `koanf:"wait"`            // a caller without Prefer: wait gets 202 after this
 	MaxWait        time.Duration `koanf:"max_wait"`        // the longest that a caller may prefer
 	MaxWaiting     int           `koanf:"max_waiting"`     // callers at once; more are refused with 503
@@ -116,13 +116,14 @@ func defaultConfig() Config {
 		},
 		Redis: RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State: StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
-		API:   APIConfig{Listen: ":8080", Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
+		API:   APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
 		Admin: AdminConfig{Listen: ":9464"},
 		Log:   LogConfig{Level: "info", Format: "text"},
 	}
 }
 
-// loadConfig reads file (an empty name: the environment alone) over the defaults. Its errors name file, line and the nearest right key.
+// loadConfig reads file (an empty name: the environment alone) over the defaults. Its errors name file, line and the nearest right key. What the values
+// are worth is for validate to say.
 func loadConfig(file string, environ []string) (Config, error) {
 	keys, secrets := configKeys(reflect.TypeFor[Config](), "")
 	k := koanf.New(".")
@@ -160,51 +161,13 @@ func loadConfig(file string, environ []string) (Config, error) {
 			*path = filepath.Join(filepath.Dir(file), *path)
 		}
 	}
-	return cfg, cfg.validate()
+	return cfg, nil
 }
 
 const (
 	envPrefix = "VERDICT_"
 	anySchema = "any"
 )
-
-// validate says all that is wrong with values that have the right form.
-func (c *Config) validate() error {
-	var faults []error
-	must := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	must(c.Features != "", "features: the feature set is not named")
-	must(c.Model != "", "model: the model bundle is not named")
-	must(c.Policy != "", "policy: the policy is not named")
-	must(len(c.Kafka.BootstrapServers) > 0, "kafka.bootstrap_servers: no broker is named")
-	must(c.State.Store == "memory" || c.State.Store == "redis", "state.store: %q is not redis or memory", c.State.Store)
-	must(c.State.Store == "memory" || len(c.Redis.Addresses) > 0, "redis.addresses: no server is named (state.store: memory needs none, and keeps nothing)")
-	must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
-	must(c.Kafka.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
-	must(c.Kafka.Partitions > 0, "kafka.partitions: must be above 0")
-	must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{
-		{"state.lateness", c.State.Lateness},
-		{"state.decisions", c.State.Decisions},
-		{"api.wait", c.API.Wait},
-		{"api.max_wait", c.API.MaxWait},
-		{"redis.timeout", c.Redis.Timeout},
-		{"kafka.session_timeout", c.Kafka.SessionTimeout},
-		{"kafka.commit_interval", c.Kafka.CommitInterval},
-	} {
-		must(d.value > 0, "%s: must be above 0", d.key)
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("%w config: %w", errInvalid, errors.Join(faults...))
-	}
-	return nil
-}
 
 // configKeys returns the dotted keys of a config struct, and those of them that are secrets.
 func configKeys(t reflect.Type, prefix string) (keys, secrets []string) {
@@ -307,4 +270,15 @@ func secretFile(k *koanf.Koanf, config, key string) error {
 	}
 	k.Delete(key + "_file")
 	return nil
+}
+
+// configFileOr returns the file that was named, else ./verdict.yaml if there is one, else none.
+func configFileOr(named string) string {
+	if named != "" {
+		return named
+	}
+	if _, err := os.Stat("verdict.yaml"); err != nil {
+		return ""
+	}
+	return "verdict.yaml"
 }

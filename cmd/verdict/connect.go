@@ -75,6 +75,14 @@ func clientLog(cfg LogConfig) (*slog.Logger, error) {
 	return newLog(cfg)
 }
 
+// redisLog takes what go-redis tells, which it would write to stderr in a form of its own.
+type redisLog struct{ log *slog.Logger }
+
+// Printf is go-redis's.
+func (r redisLog) Printf(_ context.Context, format string, v ...any) {
+	r.log.Warn("redis client", "says", fmt.Sprintf(format, v...))
+}
+
 // topicSpecs says how missing topics are made. Replies are read at once or never; decisions, labels and orders are the history that replays read, so
 // how long they stay is the broker's default until somebody says otherwise.
 func topicSpecs(cfg *KafkaConfig) map[string]kafka.TopicSpec {

@@ -54,6 +54,9 @@ func demo(ctx context.Context, o demoOptions, out interface{ Write([]byte) (int,
 	if o.rate <= 0 || o.orders < 0 {
 		return fmt.Errorf("%w usage: --rate must be above 0 and --orders not below", errInvalid)
 	}
+	if _, _, err := net.SplitHostPort(o.listen); err != nil {
+		return fmt.Errorf("%w usage: --listen %q is not host:port", errInvalid, o.listen)
+	}
 	dir, err := os.MkdirTemp("", "verdict-demo-")
 	if err != nil {
 		return fmt.Errorf("making the demo's folder: %w", err)
@@ -78,8 +81,17 @@ func demo(ctx context.Context, o demoOptions, out interface{ Write([]byte) (int,
 	defer end()
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return s.run(ctx) })
+	api := apiURL(ctx, listening)
+	if api == "" {
+		return all.Wait() // the port is taken, or Ctrl-C was quick
+	}
 	width, live := terminal(out)
-	table := board.New(board.Config{Out: out, Live: live, Width: width, Color: live && os.Getenv("NO_COLOR") == "", API: apiURL(ctx, listening), Began: began})
+	if !live {
+		fmt.Fprintln(os.Stderr, "verdict demo: JSON API on", api)
+	}
+	table := board.New(board.Config{
+		Out: out, Progress: os.Stderr, Live: live, Width: width, Color: live && os.Getenv("NO_COLOR") == "", API: api, Began: began,
+	})
 	all.Go(func() error { return sell(ctx, o, s, table) })
 	all.Go(func() error { return watch(ctx, o, s, table, end) })
 	all.Go(func() error { return show(ctx, table) })
@@ -96,6 +108,7 @@ func demoConfig(dir string, broker *embedded.Kafka, o demoOptions) Config {
 	cfg.State.Store = "memory"
 	cfg.API.Listen = o.listen
 	cfg.Log.Level = "warn"
+	cfg.API.Grace = 0
 	return cfg
 }
 
@@ -111,7 +124,7 @@ func apiURL(ctx context.Context, listening <-chan net.Addr) string {
 // terminal says whether out is a terminal, and how wide.
 func terminal(out any) (width int, live bool) {
 	f, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return 0, false
 	}
 	width, _, err := term.GetSize(int(f.Fd()))

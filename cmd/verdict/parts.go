@@ -41,18 +41,17 @@ func loadParts(cfg *Config) (*parts, error) {
 	var err error
 	p.schema, err = loadSchema(cfg.Orders.Schema)
 	note(err)
-	p.features, err = preprocess.Load(cfg.Features, p.schema)
-	haveFeatures := note(err)
-	bundle, err := scorer.LoadBundle(cfg.Model, modelLoaders())
-	haveModel := note(err)
-	if haveFeatures && haveModel {
-		policy, err := scorer.LoadPolicy(cfg.Policy, p.schema, p.features.Layout())
-		if note(err) {
-			p.scorer, err = scorer.New(scorer.Config{Layout: p.features.Layout(), Champion: bundle, Policy: policy})
-			note(err)
-		}
+	if cfg.Features != "" { // what is not named is for validate to say
+		p.features, err = preprocess.Load(cfg.Features, p.schema)
+		note(err)
 	}
-	if haveFeatures {
+	var bundle *scorer.Bundle
+	if cfg.Model != "" {
+		bundle, err = scorer.LoadBundle(cfg.Model, modelLoaders())
+		note(err)
+	}
+	if p.features != nil {
+		note(p.decider(cfg, bundle))
 		p.key, err = orderKey(cfg.Orders.Key, p.features, p.schema)
 		note(err)
 	}
@@ -68,6 +67,19 @@ func loadParts(cfg *Config) (*parts, error) {
 		return nil, err
 	}
 	return &p, nil
+}
+
+// decider reads the policy, and makes the scorer of it and the bundle when both could be read.
+func (p *parts) decider(cfg *Config, bundle *scorer.Bundle) error {
+	if cfg.Policy == "" {
+		return nil
+	}
+	policy, err := scorer.LoadPolicy(cfg.Policy, p.schema, p.features.Layout())
+	if err != nil || bundle == nil {
+		return err
+	}
+	p.scorer, err = scorer.New(scorer.Config{Layout: p.features.Layout(), Champion: bundle, Policy: policy})
+	return err
 }
 
 // loadSchema reads an order schema: none is verdict's own, "any" takes every JSON object and gives nil.

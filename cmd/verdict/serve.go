@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -32,7 +33,10 @@ func newServeCommand() *cobra.Command {
 		Short: "Decide orders: scorer, JSON API, or both",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(file, os.Environ())
+			cfg, err := loadConfig(configFileOr(file), os.Environ())
+			if err == nil {
+				err = cfg.validate()
+			}
 			if err != nil {
 				return err
 			}
@@ -43,7 +47,7 @@ func newServeCommand() *cobra.Command {
 			return s.run(c.Context())
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "verdict.yaml; without it the environment alone (VERDICT_…)")
+	c.Flags().StringVarP(&file, "config", "c", "", "the config; without one ./verdict.yaml if it is there, and the environment (VERDICT_…)")
 	c.Flags().StringVar(&role, "role", "all", "what this process does: all, scorer, api")
 	return c
 }
@@ -122,6 +126,9 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.log.Info("stopping: callers are answered, then the step at hand is finished")
 	s.stopping.Store(true)
+	if s.answers && failed.Err() == nil {
+		time.Sleep(s.cfg.API.Grace) // readyz says no, and requests are still taken
+	}
 	err = s.shut(server, served)
 	stopWork()
 	err = errors.Join(lanes.Wait(), err, s.disconnect())
@@ -134,6 +141,9 @@ func (s *service) shut(server *http.Server, served <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.API.MaxWait+time.Second) // every caller is answered by then
 	defer cancel()
 	err := server.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("waiting for callers: %w", err)
+	}
 	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serving HTTP: %w", end))
 	}
@@ -163,6 +173,7 @@ func (s *service) listenAddress() string {
 
 // connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
 func (s *service) connect(ctx context.Context) error {
+	redis.SetLogger(redisLog{s.log})
 	s.state = openState(&s.cfg, s.parts.features.Keep())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })

@@ -50,6 +50,12 @@ type Connection struct {
 	Log      *slog.Logger                                                         `koanf:"-"` // nil is silent
 }
 
+// Check says what of the connection cannot work, without making one.
+func (c *Connection) Check() error {
+	_, err := c.options()
+	return err
+}
+
 // options returns what all clients of this connection share.
 func (c *Connection) options() ([]kgo.Opt, error) {
 	if len(c.BootstrapServers) == 0 {

@@ -3,10 +3,12 @@ package kafka_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"verdict/consumer"
 	"verdict/consumer/kafka"
@@ -334,4 +337,46 @@ func TestCallerRefusesAReplyPartitionThatIsNotThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestSendReturnsWithItsContextWhileTheBrokerIsSilent(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders.sync", "replies"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	caller, err := kafka.NewCaller(t.Context(), kafka.CallerConfig{
+		Connection: kafka.Connection{BootstrapServers: cluster.ListenAddrs()}, Topics: kafka.Topics{Sync: "orders.sync", Replies: "replies"},
+		Resolve: func([]byte, []byte, string, string) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caller.Send(t.Context(), []byte("k"), []byte("warm"), []byte("c"), ""); err != nil {
+		t.Fatal(err)
+	}
+	release, silent := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		once.Do(func() { close(silent) })
+		cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	sent := make(chan error, 1)
+	go func() { sent <- caller.Send(ctx, []byte("k"), []byte("order"), []byte("c"), "") }()
+	<-silent // the record is on the wire
+	cancel()
+	select {
+	case err := <-sent:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Send waits on for the broker")
+	}
+	close(release)
+	if err := caller.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

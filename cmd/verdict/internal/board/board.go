@@ -23,12 +23,13 @@ type Sent struct {
 
 // Config is what a Board is made of.
 type Config struct {
-	Out   io.Writer
-	Live  bool // Out is a terminal: draw over what was drawn before
-	Width int  // of the terminal: a line that wraps could not be drawn over
-	Color bool
-	API   string // where the JSON API listens
-	Began time.Time
+	Out      io.Writer // the table, and the summary
+	Progress io.Writer // a line now and then when Out is no terminal
+	Live     bool      // Out is a terminal: draw over what was drawn before
+	Width    int       // of the terminal: a line that wraps could not be drawn over
+	Color    bool
+	API      string // where the JSON API listens
+	Began    time.Time
 }
 
 // Board is safe for concurrent use.
@@ -89,18 +90,18 @@ func (b *Board) Decided(d *schemas.Decision, now time.Time) int {
 		b.caught++
 	case sent.Fraud:
 		b.planted++
-	case flagged:
+	case flagged && ours:
 		b.alarms++
 	}
 	if flagged {
-		b.last = slices.Insert(b.last, 0, b.line(d, sent))
+		b.last = slices.Insert(b.last, 0, line(d, sent, ours))
 		b.last = b.last[:min(len(b.last), keepLast)]
 	}
 	return b.decided
 }
 
-// line is one decision for people. Order ids of a demo are made up; in a live system no id is shown.
-func (b *Board) line(d *schemas.Decision, sent Sent) string {
+// line is one decision for people. Of an order that the demo did not send, the amount is what its vector says, and the truth is not known.
+func line(d *schemas.Decision, sent Sent, ours bool) string {
 	var why []string
 	if d.Policy.Rule != "" {
 		why = append(why, "rule "+d.Policy.Rule)
@@ -109,7 +110,13 @@ func (b *Board) line(d *schemas.Decision, sent Sent) string {
 		why = append(why, fmt.Sprintf("%s=%.4g (%+.2f)", r.Feature, r.Value, r.Contribution))
 	}
 	truth := "genuine"
-	if sent.Fraud {
+	switch {
+	case !ours:
+		truth = "yours"
+		if i, has := d.Inputs.Layout.Index("amount"); has {
+			sent.Amount = d.Inputs.Values[i]
+		}
+	case sent.Fraud:
 		truth = "fraud"
 	}
 	return fmt.Sprintf("%-7s %.3f %9.2f  %-7s  %s", d.Action, d.Score, sent.Amount, truth, strings.Join(why, ", "))
@@ -122,7 +129,7 @@ func (b *Board) Show(now time.Time) {
 	rate := float64(b.decided-b.prev) / now.Sub(b.shown).Seconds()
 	b.prev, b.shown = b.decided, now
 	if !b.cfg.Live {
-		fmt.Fprintf(b.cfg.Out, "%3.0fs  %7d orders  %6.0f/s  %s  %s\n", now.Sub(b.cfg.Began).Seconds(), b.decided, rate, b.times(), b.counts())
+		fmt.Fprintf(b.cfg.Progress, "%3.0fs  %7d orders  %6.0f/s  %s  %s\n", now.Sub(b.cfg.Began).Seconds(), b.decided, rate, b.times(), b.counts())
 		return
 	}
 	var t strings.Builder

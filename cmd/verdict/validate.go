@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"time"
+)
+
+// validate says all that is wrong with values that have the right form.
+func (c *Config) validate() error {
+	v := &faults{}
+	v.must(c.Features != "", "features: the feature set is not named")
+	v.must(c.Model != "", "model: the model bundle is not named")
+	v.must(c.Policy != "", "policy: the policy is not named")
+	v.must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
+	c.validateKafka(v)
+	c.validateState(v)
+	c.validateAPI(v)
+	if err := errors.Join(v.all...); err != nil {
+		return fmt.Errorf("%w config: %w", errInvalid, err)
+	}
+	return nil
+}
+
+// faults gathers what is wrong.
+type faults struct{ all []error }
+
+func (f *faults) must(ok bool, format string, args ...any) {
+	if !ok {
+		f.all = append(f.all, fmt.Errorf(format, args...))
+	}
+}
+
+func (f *faults) positive(key string, d time.Duration) { f.must(d > 0, "%s: must be above 0", key) }
+
+func (f *faults) address(key, address string) {
+	_, _, err := net.SplitHostPort(address)
+	f.must(err == nil, "%s: %q is not host:port", key, address)
+}
+
+// topicName is what Kafka takes as a topic's name.
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+func (c *Config) validateKafka(v *faults) {
+	k := &c.Kafka
+	if err := k.Check(); err != nil {
+		v.all = append(v.all, err)
+	}
+	seen := map[string]string{} // :: topic → its key
+	for _, t := range []struct{ key, name string }{
+		{"orders", k.Topics.Orders}, {"orders_sync", k.Topics.Sync}, {"labels", k.Topics.Labels},
+		{"decisions", k.Topics.Decisions}, {"replies", k.Topics.Replies}, {"orders_dlq", k.Topics.DeadLetters},
+	} {
+		v.must(topicName.MatchString(t.name) && t.name != "." && t.name != "..", "kafka.topics.%s: %q is not a topic name", t.key, t.name)
+		v.must(seen[t.name] == "", "kafka.topics.%s: %q is kafka.topics.%s already", t.key, t.name, seen[t.name])
+		seen[t.name] = t.key
+	}
+	v.must(k.Group != "", "kafka.group_id: is empty")
+	v.must(k.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
+	v.must(k.Partitions > 0, "kafka.partitions: must be above 0")
+	v.positive("kafka.session_timeout", k.SessionTimeout)
+	v.positive("kafka.commit_interval", k.CommitInterval)
+}
+
+func (c *Config) validateState(v *faults) {
+	v.must(c.State.Store == "memory" || c.State.Store == "redis", "state.store: %q is not redis or memory", c.State.Store)
+	v.must(c.State.Store == "memory" || len(c.Redis.Addresses) > 0, "redis.addresses: no server is named (state.store: memory needs none, and keeps nothing)")
+	for _, a := range c.Redis.Addresses {
+		v.address("redis.addresses", a)
+	}
+	v.positive("redis.timeout", c.Redis.Timeout)
+	v.positive("state.lateness", c.State.Lateness)
+	v.positive("state.decisions", c.State.Decisions)
+}
+
+func (c *Config) validateAPI(v *faults) {
+	v.address("api.listen", c.API.Listen)
+	v.address("admin.listen", c.Admin.Listen)
+	v.must(c.API.Grace >= 0, "api.grace: must not be below 0")
+	v.positive("api.wait", c.API.Wait)
+	v.must(c.API.MaxWait >= c.API.Wait, "api.max_wait: %s is below api.wait, %s", c.API.MaxWait, c.API.Wait)
+	v.must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
+	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for any")
+}
