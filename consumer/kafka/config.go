@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -65,7 +66,7 @@ func (c *Connection) options() ([]kgo.Opt, error) {
 	if id == "" {
 		id = "verdict"
 	}
-	opts := []kgo.Opt{kgo.SeedBrokers(c.BootstrapServers...), kgo.ClientID(id), kgo.Rack(c.ClientRack)}
+	opts := []kgo.Opt{kgo.SeedBrokers(c.BootstrapServers...), kgo.ClientID(id), kgo.Rack(c.ClientRack), kgo.RetryBackoffFn(backoff)}
 	if c.Log != nil {
 		opts = append(opts, kgo.WithLogger(kslog.New(c.Log)))
 	}
@@ -98,6 +99,13 @@ func (c *Connection) options() ([]kgo.Opt, error) {
 		return nil, fmt.Errorf("kafka.sasl_mechanism %s needs kafka.security_protocol SASL_SSL or SASL_PLAINTEXT", c.SASLMechanism)
 	}
 	return opts, nil
+}
+
+// backoff is how long a request that failed waits, by how often it has: from 50 ms to 1 s. The library's own grows to 5 s, and a broker that is back
+// after 10 s then waits that long for its group.
+func backoff(fails int) time.Duration {
+	d := min(50*time.Millisecond<<min(fails, 6), time.Second)
+	return d - rand.N(d/4) //nolint:gosec // spreads load, keeps no secret
 }
 
 func (c *Connection) tls() (*tls.Config, error) {
