@@ -129,3 +129,77 @@ func TestModelCheckRefusesWhatIsDamaged(t *testing.T) {
 		t.Errorf("predict scored with a bundle whose golden rows are off: %v", err)
 	}
 }
+
+const oneInput = `tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=0
+objective=regression
+feature_names=amount
+feature_infos=[0:10]
+tree_sizes=240
+
+Tree=0
+num_leaves=2
+num_cat=0
+split_feature=0
+split_gain=1
+threshold=5
+decision_type=8
+left_child=-1
+right_child=-2
+leaf_value=1 2
+leaf_weight=1 1
+leaf_count=1 1
+internal_value=0
+internal_weight=2
+internal_count=2
+is_linear=0
+shrinkage=1
+
+
+end of trees
+
+feature_importances:
+amount=1
+
+parameters:
+[boosting: gbdt]
+end of parameters
+
+pandas_categorical:null
+`
+
+func TestModelPredictTakesAnEmptyLineOfOneColumnForARow(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "one.txt")
+	if err := os.WriteFile(model, []byte(oneInput), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	predict := func(rows string) (string, error) {
+		return runModel(t, rows, "predict", "--model", model, "--rows", "-")
+	}
+	missing := mustRunModel(t, "amount\nnan\n", "predict", "--model", model, "--rows", "-")
+	for rows, want := range map[string]string{
+		"amount\n1\n\n9\n\n":       "1\n" + missing + "2\n" + missing,
+		"amount\r\n1\r\n\r\n9\r\n": "1\n" + missing + "2\n",
+		"\n\namount\n\n\n9":        missing + missing + "2\n", // lines above the header are none of the rows
+		"amount\n\"\"\n1\n":        missing + "1\n",
+		"amount\n":                 "",
+	} {
+		if got, err := predict(rows); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", rows, got, err, want)
+		}
+	}
+	long := strings.Repeat("0", 1<<16) + "9" // longer than what is read at a time
+	if got, err := predict("amount\n" + long + "\n\n1\n"); err != nil || got != "2\n"+missing+"1\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := predict("amount\n1\n\nx\n"); !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), `stdin:4: amount: "x" is not a number`) {
+		t.Errorf("error %v, want one of line 4", err)
+	}
+	if _, err := predict("amount\n\n1,2\n"); !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("error %v, want one of line 3", err)
+	}
+}

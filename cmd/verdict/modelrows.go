@@ -121,7 +121,8 @@ func newRowReader(in io.Reader, file string, inputs []string) (*rowReader, error
 	if file == "-" {
 		file = "stdin"
 	}
-	r := &rowReader{in: csv.NewReader(bufio.NewReaderSize(in, 1<<16)), file: file, inputs: inputs}
+	text := bufio.NewReaderSize(in, 1<<16)
+	r := &rowReader{in: csv.NewReader(text), file: file, inputs: inputs}
 	r.in.ReuseRecord = true
 	header, err := r.in.Read()
 	if errors.Is(err, io.EOF) {
@@ -134,6 +135,13 @@ func newRowReader(in io.Reader, file string, inputs []string) (*rowReader, error
 	r.columns, err = matchColumns(header, inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s:1: %w", file, err)
+	}
+	if len(header) == 1 {
+		// The header's own reader took its line out of text and no more. The lines before are made up, so that errors still name the right ones.
+		line, _ := r.in.FieldPos(0)
+		before := strings.NewReader(strings.Repeat("\n", line))
+		r.in = csv.NewReader(bufio.NewReader(io.MultiReader(before, &emptyRows{in: text})))
+		r.in.ReuseRecord, r.in.FieldsPerRecord = true, 1
 	}
 	return r, nil
 }
