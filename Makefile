@@ -1,4 +1,4 @@
-# Everything here is a short name for a command that can be typed as it is. With nothing but Go: `go run ./cmd/verdict demo` and `go test ./...`.
+# Everything here is a short name for a command that can be typed as it is. With nothing but Go: `go run ./cmd/verdict demo` and `go run ./deploy/dev/test`.
 # CI calls the same targets (.ci/run).
 
 SHELL       := bash
@@ -25,7 +25,7 @@ demo: ## watch orders being decided: Kafka, store, generator and API in one proc
 	go run ./cmd/verdict demo
 
 test: ## all tests that need nothing but Go
-	go test ./...
+	go run ./deploy/dev/test
 
 check: fmt lint test ## what a change must pass: format, lint, test
 
