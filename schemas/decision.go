@@ -15,7 +15,7 @@ const (
 // Decision is the answer for one order. Its public JSON is what the API returns; the record on the decisions topic adds Inputs and Source.
 type Decision struct {
 	OrderID     OrderID
-	Action      Action
+	Action      Action  // "" when there is no policy: null in JSON
 	Score       float64 // NaN when no model could be asked: null in JSON, never 0
 	OccurredAt  time.Time
 	DecidedAt   time.Time

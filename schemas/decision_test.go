@@ -40,6 +40,14 @@ func TestDecisionWithoutModelOrPolicyHasNulls(t *testing.T) {
 	if diff := cmp.Diff(want, string(schemas.AppendPublic(nil, &d))); diff != "" {
 		t.Error(diff)
 	}
+	d.Action = ""
+	raw := schemas.AppendDecision(nil, &d)
+	if !bytes.HasPrefix(raw, []byte(`{"order_id":"1","action":null,"score":null,`)) {
+		t.Errorf("an action that nobody decided: %s", raw)
+	}
+	if back, err := schemas.DecodeDecision(raw); err != nil || back.Action != "" {
+		t.Errorf("read back as %q, %v", back.Action, err)
+	}
 	d.Policy = schemas.PolicyVersion{Version: schemas.Version{Name: "p", Version: "1", Hash: "h"}}
 	if got := string(schemas.AppendPublic(nil, &d)); !strings.Contains(got, `"policy":{"name":"p","version":"1","hash":"h","rule":null}`) {
 		t.Errorf("a policy without a rule: %s", got)
@@ -117,6 +125,7 @@ func TestDecodeDecisionRefusesOtherShapes(t *testing.T) {
 	whole := string(schemas.AppendDecision(nil, &d))
 	for _, change := range [][2]string{
 		{`"order_id":"1102483"`, `"order_id":7`},
+		{`"action":"review"`, `"action":1`},
 		{`"score":0.4127`, `"score":"high"`},
 		{`"decided_at":"2026-01-31T12:00:00.123456Z"`, `"decided_at":1`},
 		{`"model":{"name":"card","version":"1",`, `"model":{"name":"card",`},
@@ -214,7 +223,7 @@ func TestAvroDecisionsAreReadByTwoOtherLibraries(t *testing.T) {
 				t.Fatalf("%q is %v, want %v", name, inputs[name], want)
 			}
 		}
-		if opinion["order_id"] != string(d.OrderID) || len(inputs) != len(d.Inputs.Values) {
+		if opinion["order_id"] != string(d.OrderID) || opinion["action"] != string(d.Action) || len(inputs) != len(d.Inputs.Values) {
 			t.Fatalf("twmb/avro reads %v", opinion)
 		}
 		if _, rest, err := second.NativeFromBinary(framed[5:]); err != nil || len(rest) > 0 {

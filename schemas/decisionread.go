@@ -48,7 +48,7 @@ func (r *decisionReader) fault(pointer, detail string) {
 func (r *decisionReader) decision(rec Record) Decision {
 	d := Decision{
 		OrderID:    OrderID(r.text(rec, "", "order_id")),
-		Action:     Action(r.text(rec, "", "action")),
+		Action:     Action(r.optional(rec.Get("action"), "/action")),
 		Score:      r.number(rec.Get("score"), "/score"),
 		OccurredAt: r.time(rec, "occurred_at"),
 		DecidedAt:  r.time(rec, "decided_at"),

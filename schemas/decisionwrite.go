@@ -47,7 +47,7 @@ func appendPublic(dst []byte, d *Decision) []byte {
 	dst = append(dst, `{"order_id":`...)
 	dst = appendString(dst, string(d.OrderID))
 	dst = append(dst, `,"action":`...)
-	dst = appendString(dst, string(d.Action))
+	dst = appendAction(dst, d.Action)
 	dst = append(dst, `,"score":`...)
 	dst = appendNumber(dst, d.Score)
 	dst = append(dst, `,"occurred_at":`...)
@@ -80,6 +80,14 @@ func appendComma(dst []byte, i int) []byte {
 		return append(dst, ',')
 	}
 	return dst
+}
+
+// appendAction writes null for none: no policy decided.
+func appendAction(dst []byte, a Action) []byte {
+	if a == "" {
+		return append(dst, "null"...)
+	}
+	return appendString(dst, string(a))
 }
 
 // appendVersion writes null for nothing: no model was asked, or no policy decided.
