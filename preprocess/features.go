@@ -13,14 +13,8 @@ type FeatureSet struct {
 	binding  schemas.Binding
 	groups   []group   // the entities, those of the same fields as one
 	features []feature // in the order of the layout
-	fields   []FieldUse
+	fields   []schemas.FieldUse
 	keep     int64 // microseconds
-}
-
-// FieldUse is one place where a feature set names a field of the order.
-type FieldUse struct {
-	Path schemas.Path
-	Line int
 }
 
 // Layout returns the names of the features in the vector's order.
@@ -33,7 +27,7 @@ func (f *FeatureSet) Binding() schemas.Binding { return f.binding }
 func (f *FeatureSet) Version() schemas.Version { return f.layout.Features }
 
 // Fields returns every field of the order that the set names, in the order of its lines.
-func (f *FeatureSet) Fields() []FieldUse { return f.fields }
+func (f *FeatureSet) Fields() []schemas.FieldUse { return f.fields }
 
 // Keep returns how far back, at most, a feature looks: the longest window with its delay.
 func (f *FeatureSet) Keep() time.Duration { return time.Duration(f.keep) * time.Microsecond }

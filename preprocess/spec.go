@@ -180,7 +180,7 @@ func (s *spec) field(n *yaml.Node, what, rule string, kinds ...schemas.Kind) sch
 		s.Fault(n, "%s: %s is no path of a field such as customer_id or payment.card.fingerprint", what, strictyaml.Shape(n))
 		return nil
 	}
-	s.set.fields = append(s.set.fields, FieldUse{Path: path, Line: n.Line})
+	s.set.fields = append(s.set.fields, schemas.FieldUse{Path: path, Line: n.Line})
 	if s.schema == nil {
 		return path
 	}
@@ -210,7 +210,7 @@ func (s *spec) build() (*FeatureSet, error) {
 			set.keep = max(set.keep, f.window.width+f.window.delay)
 		}
 	}
-	slices.SortStableFunc(set.fields, func(a, b FieldUse) int { return a.Line - b.Line })
+	slices.SortStableFunc(set.fields, func(a, b schemas.FieldUse) int { return a.Line - b.Line })
 	return &set, nil
 }
 

@@ -182,6 +182,8 @@ func (s *spec) readValue(what string, at, encode *yaml.Node, f *feature) []strin
 	f.value = r
 	if encode != nil {
 		s.readEncode(what+": encode", encode, r)
+	} else {
+		s.wantsNumber(r.path)
 	}
 	return []string{r.path.String(), r.coding}
 }
@@ -246,7 +248,7 @@ func (s *spec) readExpr(what string, at *yaml.Node, f *feature) (words, depends 
 		if line, ok := s.below[path.String()]; ok && s.schema == nil {
 			s.Fault(at, "%s: expr: %s is a feature further down, in line %d; an expr sees those above it", what, path, line)
 		}
-		s.set.fields = append(s.set.fields, FieldUse{Path: path, Line: at.Line})
+		s.set.fields = append(s.set.fields, schemas.FieldUse{Path: path, Line: at.Line, Names: slices.Clip(s.names)})
 	}
 	for _, name := range p.Uses() {
 		above := slices.Index(s.names, name)
@@ -376,5 +378,16 @@ func (s *spec) aggregated(n *yaml.Node, what, over string) schemas.Path {
 		s.Fault(n, "%s: unknown field or feature %s%s", what, over, schemas.Meant(over, append(slices.Clone(s.names), s.schema.Paths()...)))
 		return nil
 	}
-	return s.field(n, what, "numbers and booleans are aggregated", schemas.Int, schemas.Float, schemas.Bool)
+	path := s.field(n, what, "numbers and booleans are aggregated", schemas.Int, schemas.Float, schemas.Bool)
+	s.wantsNumber(path, s.names...)
+	return path
+}
+
+// wantsNumber says of the field just read, unless it was at fault, that only a number is of use there, and which features could have been meant.
+func (s *spec) wantsNumber(path schemas.Path, names ...string) {
+	if path == nil {
+		return
+	}
+	use := &s.set.fields[len(s.set.fields)-1]
+	use.Number, use.Names = true, slices.Clip(names)
 }

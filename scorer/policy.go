@@ -3,6 +3,7 @@ package scorer
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"math"
@@ -20,6 +21,9 @@ import (
 // Policy makes an action of a score: the first rule that matches decides, else the thresholds. It is immutable and safe for concurrent use.
 type Policy struct {
 	version    schemas.Version
+	file       string
+	fields     []schemas.FieldUse
+	scored     []int    // lines of the rules that read the score
 	features   []string // in the order in which the rules read them
 	rules      []rule
 	review     float64 // scores at or above are reviewed; +Inf when there is no such threshold
@@ -38,6 +42,12 @@ type rule struct {
 // Version returns the policy's name, version, and the hash of its file and lists.
 func (p *Policy) Version() schemas.Version { return p.version }
 
+// File returns where the policy was read from, as it was named.
+func (p *Policy) File() string { return p.file }
+
+// Fields returns every field of the order that the rules name, in their order.
+func (p *Policy) Fields() []schemas.FieldUse { return p.fields }
+
 // LoadPolicy reads a policy and its lists, whose paths are relative to it. fields may be nil: then rules may name any field. The error joins all that
 // is wrong, each with file and line.
 func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*Policy, error) {
@@ -46,13 +56,14 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
 	d := &policyReader{Document: strictyaml.Document{File: file}, scope: expr.Scope{Fields: fields, Features: layout.Names, Score: true, Lists: make(map[string]expr.List)}, sum: sha256.New()}
+	d.names = append(slices.Clone(layout.Names), "score")
 	fmt.Fprintf(d.sum, "policy %d\n", len(text))
 	d.sum.Write(text)
 	p := d.policy(d.Root(text))
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	p.features = layout.Names
+	p.file, p.features, p.fields, p.scored = file, layout.Names, d.fields, d.scored
 	p.version.Hash = hex.EncodeToString(d.sum.Sum(nil))[:16]
 	return p, nil
 }
@@ -61,8 +72,11 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 type policyReader struct {
 	strictyaml.Document
 
-	scope expr.Scope
-	sum   hash.Hash // of the file and its lists
+	scope  expr.Scope
+	sum    hash.Hash // of the file and its lists
+	names  []string  // what a rule may name beside fields
+	fields []schemas.FieldUse
+	scored []int // lines of the rules that read the score
 }
 
 func (d *policyReader) policy(root *yaml.Node) *Policy {
@@ -145,6 +159,7 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 	}
 	program, err := expr.Compile(text, d.scope)
 	if err == nil {
+		d.note(n, program)
 		return program
 	}
 	faults := expr.Faults(err)
@@ -155,6 +170,16 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 		d.Fault(n, "rule %s: when: %v", id, f)
 	}
 	return nil
+}
+
+// note keeps what a rule reads.
+func (d *policyReader) note(n *yaml.Node, program *expr.Program) {
+	for _, path := range program.FieldPaths() {
+		d.fields = append(d.fields, schemas.FieldUse{Path: path, Line: n.Line, Names: d.names})
+	}
+	if program.UsesScore() {
+		d.scored = append(d.scored, n.Line)
+	}
 }
 
 func (d *policyReader) thresholds(n *yaml.Node, p *Policy) {
@@ -203,4 +228,17 @@ func (p *Policy) decide(in *expr.Input, degraded bool) (schemas.Action, string) 
 	default:
 		return schemas.Approve, ""
 	}
+}
+
+// withoutScore says where the policy reads a score, for when there is no model to give one: such a rule would never match, and such a threshold never be
+// reached.
+func (p *Policy) withoutScore() error {
+	var faults []error
+	for _, line := range p.scored {
+		faults = append(faults, fmt.Errorf("%s:%d: the rule reads the score, but there is no model to give one", p.file, line))
+	}
+	if p.thresholds {
+		faults = append(faults, fmt.Errorf("%s: policy %s has thresholds, but there is no model to give a score", p.file, p.version))
+	}
+	return errors.Join(faults...)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"verdict/schemas"
 	"verdict/scorer"
 )
@@ -96,5 +98,49 @@ func TestPolicyHashFollowsItsLists(t *testing.T) {
 	}
 	if hash(goodPolicy+"# c\n", blocked) == first {
 		t.Error("another file leaves the hash")
+	}
+}
+
+func TestPolicySaysWhichFieldsItsRulesNameAndWhere(t *testing.T) {
+	p, err := loadPolicy(t, strings.Replace(goodPolicy, "amount > 5000", "amonut > 5000 && customer_id != ''", 1), blocked)
+	if err == nil {
+		t.Fatalf("a field that the schema does not know is taken: %v", p.Fields())
+	}
+	file := filepath.Join(folder(t, map[string]string{"policy.yaml": "name: a\nversion: 1\nrules:\n  - {id: r, when: \"amonut > 5000 && payment.brand == 'x'\", then: review}\n" +
+		"  - {id: s, when: \"scroe > 0.1 || score > 0.2 || count_1d > 3\", then: review}\n"}), "policy.yaml")
+	if p, err = scorer.LoadPolicy(file, nil, layoutOf(t, "count_1d")); err != nil {
+		t.Fatal(err)
+	}
+	meant := []string{"count_1d", "score"}
+	want := []schemas.FieldUse{
+		{Path: schemas.ParsePath("amonut"), Line: 4, Names: meant}, {Path: schemas.ParsePath("payment.brand"), Line: 4, Names: meant}, {Path: schemas.ParsePath("scroe"), Line: 5, Names: meant},
+	}
+	if diff := cmp.Diff(want, p.Fields()); diff != "" {
+		t.Error(diff)
+	}
+	if p.File() != file {
+		t.Errorf("read from %s, want %s", p.File(), file)
+	}
+}
+
+func TestNewRefusesARuleOnTheScoreWithoutAModel(t *testing.T) {
+	layout := layoutOf(t, "count_1d")
+	file := filepath.Join(folder(t, map[string]string{
+		"policy.yaml": "name: a\nversion: 1\nrules:\n  - {id: r, when: count_1d > 3, then: review}\n  - {id: s, when: count_1d > 1 && score > 0.2, then: review}\n",
+	}), "policy.yaml")
+	p, err := scorer.LoadPolicy(file, nil, layout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = scorer.New(scorer.Config{Layout: layout, Policy: p})
+	if want := file + ":5: the rule reads the score, but there is no model"; err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), ":4:") {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	file = filepath.Join(folder(t, map[string]string{"policy.yaml": "name: a\nversion: 1\nrules:\n  - {id: r, when: count_1d > 3, then: review}\n"}), "policy.yaml")
+	if p, err = scorer.LoadPolicy(file, nil, layout); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := scorer.New(scorer.Config{Layout: layout, Policy: p}); err != nil || s.Policy() != p {
+		t.Errorf("rules on features alone: %v", err)
 	}
 }

@@ -69,11 +69,16 @@ func New(cfg Config) (*Scorer, error) {
 	if cfg.Policy != nil && !slices.Equal(cfg.Policy.features, cfg.Layout.Names) {
 		return nil, fmt.Errorf("policy %s was read for other features than those of %s", cfg.Policy.Version(), cfg.Layout.Features)
 	}
-	if cfg.Champion == nil && cfg.Policy != nil && cfg.Policy.thresholds {
-		return nil, fmt.Errorf("policy %s has thresholds, but there is no model to give a score", cfg.Policy.Version())
+	if cfg.Champion == nil && cfg.Policy != nil {
+		if err := cfg.Policy.withoutScore(); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
+
+// Policy returns what the scorer decides by; nil when it only scores.
+func (s *Scorer) Policy() *Policy { return s.policy }
 
 // Parts says what the scorer decides with, a line for each part.
 func (s *Scorer) Parts() []string {

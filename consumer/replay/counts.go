@@ -11,6 +11,7 @@ import (
 type counts struct {
 	orders    atomic.Int64 // read as orders, malformed ones too
 	rows      atomic.Int64
+	decisions atomic.Int64 // written
 	repeats   atomic.Int64
 	conflicts atomic.Int64 // of the repeats: with other content
 	late      atomic.Int64 // behind an order with a later event time
@@ -20,8 +21,12 @@ type counts struct {
 
 // Summary is what a replay did.
 type Summary struct {
+	Write  Format // what it was to write, as Config has it
+	Decide bool
+
 	Orders      int64 // read, without those at Until or later
-	Rows        int64 // written to the features file
+	Rows        int64 // written as features
+	Decisions   int64 // written
 	Repeats     int64 // orders that came before; they have no second row
 	Conflicts   int64 // of the repeats, those with another content than the first
 	DeadLetters int64 // lines that are no order or no label
@@ -38,7 +43,14 @@ func (s Summary) PerSecond() float64 { return float64(s.Orders) / max(s.Elapsed.
 // String returns the summary as it is printed at the end of a replay.
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d orders, %d rows, %d labels, %d repeats", s.Orders, s.Rows, s.Labels, s.Repeats)
+	fmt.Fprintf(&b, "%d orders", s.Orders)
+	if s.Write != NoFeatures {
+		fmt.Fprintf(&b, ", %d rows", s.Rows)
+	}
+	if s.Decide {
+		fmt.Fprintf(&b, ", %d decisions", s.Decisions)
+	}
+	fmt.Fprintf(&b, ", %d labels, %d repeats", s.Labels, s.Repeats)
 	if s.Conflicts > 0 {
 		fmt.Fprintf(&b, " (%d with another content)", s.Conflicts)
 	}

@@ -82,3 +82,19 @@ func TestReplayRefusesDecisionsWithoutAScorer(t *testing.T) {
 	}
 	empty(t, out)
 }
+
+func TestSummaryCountsWhatWasWritten(t *testing.T) {
+	cfg, _ := deciding(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1)+order(2, "a", 1, 1)+order(2, "a", 1, 1))))
+	if done := run(t, cfg); done.Decisions != 2 || !strings.HasPrefix(done.String(), "3 orders, 2 decisions, 0 labels") {
+		t.Errorf("decisions alone: %s", done)
+	}
+	cfg, _ = deciding(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1))))
+	cfg.Write = replay.CSV
+	if done := run(t, cfg); !strings.HasPrefix(done.String(), "1 orders, 1 rows, 1 decisions, 0 labels") {
+		t.Errorf("both: %s", done)
+	}
+	cfg, _ = small(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1))))
+	if done := run(t, cfg); !strings.HasPrefix(done.String(), "1 orders, 1 rows, 0 labels") {
+		t.Errorf("features alone: %s", done)
+	}
+}

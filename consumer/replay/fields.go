@@ -6,13 +6,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
-	"verdict/preprocess"
 	"verdict/schemas"
+	"verdict/scorer"
 )
 
-// ErrFeatures is wrapped by Run's error when the feature set is at fault: it names a field that no order has, or a column that a file has already.
-var ErrFeatures = errors.New("the feature set does not fit")
+// What Run's error wraps when a file of the user's is at fault.
+var (
+	// ErrFeatures says that the feature set names a field that no order has, takes a text for a number, or has a feature named like a column of a file.
+	ErrFeatures = errors.New("the feature set does not fit")
+	// ErrPolicy says that a rule names a field that no order has.
+	ErrPolicy = errors.New("the policy does not fit")
+)
 
 const (
 	peekOrders = 10_000
@@ -42,25 +48,70 @@ func (t *transport) peek(ctx context.Context) error {
 	return nil
 }
 
-// checkFields says which fields of a feature set none of the orders has. Without a schema nothing else would: a misspelt field is missing in every order.
+// checkFields holds the fields that the feature set and the policy name against the orders. Without a schema nothing else would: a misspelt field is
+// missing in every order, and a rule about it never matches.
 func checkFields(cfg *Config, orders []item) error {
-	unseen := slices.Clone(cfg.Features.Fields())
-	for i := range orders {
-		rec := orders[i].fields
-		unseen = slices.DeleteFunc(unseen, func(u preprocess.FieldUse) bool { return has(rec, u.Path) })
-		if len(unseen) == 0 {
-			return nil
-		}
-	}
-	names := fieldNames(orders)
-	if len(names) == 0 {
+	if !slices.ContainsFunc(orders, func(it item) bool { return len(it.fields) > 0 }) {
 		return nil // no line was an object: each is a dead letter, which says more
 	}
-	var faults []error
-	for _, u := range unseen {
-		faults = append(faults, fmt.Errorf("%s:%d: no order has the field %q%s", cfg.File, u.Line, u.Path, schemas.Meant(u.Path.String(), names)))
+	names := sync.OnceValue(func() []string { return fieldNames(orders) }) // most replays never want them
+	faults := []error{checkUses(ErrFeatures, cfg.File, cfg.Features.Fields(), orders, names)}
+	if policy := policyOf(cfg); policy != nil {
+		faults = append(faults, checkUses(ErrPolicy, policy.File(), policy.Fields(), orders, names))
 	}
-	return fmt.Errorf("%w the first %d orders (a field that is rarely set can be declared with --schema):\n%w", ErrFeatures, len(orders), errors.Join(faults...))
+	return errors.Join(faults...)
+}
+
+func policyOf(cfg *Config) *scorer.Policy {
+	if cfg.Scorer == nil {
+		return nil
+	}
+	return cfg.Scorer.Policy()
+}
+
+// checkUses says which of the fields that a file names no order has, or none as the number that is wanted.
+func checkUses(misfit error, file string, uses []schemas.FieldUse, orders []item, names func() []string) error {
+	var faults []error
+	for _, u := range uses {
+		if fault := checkUse(u, orders, names); fault != "" {
+			faults = append(faults, fmt.Errorf("%s:%d: %s", file, u.Line, fault))
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w the first %d orders (a field that is rarely set can be declared with --schema):\n%w", misfit, len(orders), errors.Join(faults...))
+}
+
+// checkUse returns what is wrong with one use of a field, "" when nothing is. A field that is null in every order may well be a number in later ones.
+func checkUse(u schemas.FieldUse, orders []item, names func() []string) string {
+	there, other := false, schemas.Missing
+	for i := range orders {
+		if !has(orders[i].fields, u.Path) {
+			continue
+		}
+		there = true
+		if !u.Number {
+			return ""
+		}
+		switch kind := orders[i].fields.At(u.Path).Kind(); kind {
+		case schemas.Int, schemas.Float, schemas.Bool:
+			return ""
+		case schemas.Missing:
+		default:
+			other = kind
+		}
+	}
+	switch {
+	case !there:
+		return fmt.Sprintf("no order has the field %q%s", u.Path, schemas.Meant(u.Path.String(), append(slices.Clip(u.Names), names()...)))
+	case other == schemas.String:
+		return fmt.Sprintf("the field %q is a string in every order, where a number or a boolean is wanted: give it an encode", u.Path)
+	case other != schemas.Missing:
+		return fmt.Sprintf("the field %q is a value of kind %s in every order, where a number or a boolean is wanted", u.Path, other)
+	default:
+		return ""
+	}
 }
 
 // has says whether a record has a field, be it null.

@@ -42,7 +42,7 @@ type Config struct {
 	Orders Location
 	Labels *Location       // nil: no labels
 	Stdin  io.Reader       // what "-" reads
-	Schema *schemas.Schema // of the orders; nil takes any object, and holds the fields of Features against the first orders
+	Schema *schemas.Schema // of the orders; nil takes any object, and holds the fields of Features and of Scorer's policy against the first orders
 
 	Features *preprocess.FeatureSet
 	File     string           // where Features was read from, for messages
@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := files.appear(); err != nil {
 		return Summary{}, err
 	}
-	return t.summary(time.Since(began)), nil
+	return t.summary(&cfg, time.Since(began)), nil
 }
 
 // create creates what the replay writes to.
@@ -132,7 +132,7 @@ func (t *transport) createRows(cfg *Config, to *bufio.Writer) (err error) {
 	return err
 }
 
-// open reads the labels and the first orders, and holds the feature set against these.
+// open reads the labels and the first orders, and holds the feature set and the policy against these.
 func (t *transport) open(ctx context.Context, cfg *Config) error {
 	if cfg.Labels != nil {
 		if err := t.openLabels(ctx, cfg); err != nil {
@@ -174,7 +174,6 @@ func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
 
 // run takes the history through the worker.
 func (t *transport) run(ctx context.Context, cfg *Config) error {
-	t.pen = newPen(t.rows)
 	worker, err := consumer.New(consumer.Config{
 		Transport: t,
 		Orders:    t.orders.codec,
@@ -188,9 +187,9 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 		Observe:   t.observe,
 	})
 	if err != nil {
-		_ = t.pen.close() // nothing was written
 		return err
 	}
+	t.pen = newPen(t.rows)
 	told := startProgress(cfg.Stderr, cfg.Terminal, cfg.Color, t.orders.stream, &t.counts)
 	err = worker.Run(ctx)
 	told.end()
@@ -221,10 +220,11 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 	t.pen.write(r)
 }
 
-func (t *transport) summary(elapsed time.Duration) Summary {
+func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {
 	c := &t.counts
 	return Summary{
-		Orders: c.orders.Load(), Rows: c.rows.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
+		Write: cfg.Write, Decide: cfg.Decide,
+		Orders: c.orders.Load(), Rows: c.rows.Load(), Decisions: c.decisions.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
 		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), After: c.after.Load(), Elapsed: elapsed,
 	}
 }

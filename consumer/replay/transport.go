@@ -118,6 +118,7 @@ func (t *transport) publish(m *consumer.Message) error {
 	if _, err := t.decisions.Write(m.Value); err != nil {
 		return err
 	}
+	t.counts.decisions.Add(1)
 	_, err := t.decisions.Write([]byte{'\n'})
 	return err
 }

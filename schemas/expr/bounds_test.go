@@ -184,6 +184,14 @@ func TestProgramsSayWhatTheyRead(t *testing.T) {
 	if got := strings.Join(paths, " "); got != "amount payment.card.fingerprint items a.b" {
 		t.Errorf("fields %s", got)
 	}
+	if p.UsesScore() {
+		t.Error("it is said to read the score")
+	}
+	for text, want := range map[string]bool{"amount > 2 && score > 0.5": true, "missing(score)": true, "payment.score > 1": false} {
+		if p, err := expr.Compile(text, expr.Scope{Score: true}); err != nil || p.UsesScore() != want {
+			t.Errorf("%s: %v; reads the score is not %t", text, err, want)
+		}
+	}
 	if got := strings.Join(p.Uses(), " "); got != "mean" {
 		t.Errorf("features %s", got)
 	}

@@ -63,6 +63,7 @@ type Program struct {
 	text   string
 	paths  []schemas.Path
 	uses   []string
+	score  bool
 	states sync.Pool // of *state, so that running allocates no activation
 }
 
@@ -121,7 +122,7 @@ func Compile(text string, s Scope) (*Program, error) {
 	if err != nil {
 		return nil, &Fault{Line: 1, Column: 1, Text: err.Error()}
 	}
-	p := &Program{cel: program, text: canonical, paths: names.fieldPaths(), uses: names.uses()}
+	p := &Program{cel: program, text: canonical, paths: names.fieldPaths(), uses: names.uses(), score: names.score}
 	p.states.New = func() any { return new(state) }
 	return p, nil
 }
@@ -161,6 +162,9 @@ func (p *Program) FieldPaths() []schemas.Path { return p.paths }
 
 // Uses returns which features the program reads, in the order in which it names them.
 func (p *Program) Uses() []string { return p.uses }
+
+// UsesScore says whether the program reads the model's score.
+func (p *Program) UsesScore() bool { return p.score }
 
 // Text returns the expression in one spelling: the same for every way to space and quote it.
 func (p *Program) Text() string { return p.text }

@@ -25,6 +25,7 @@ type resolver struct {
 	features []int          // places of those that are read
 	lists    []List         // :: number → list
 	loops    bool           // whether there is a comprehension
+	score    bool           // whether the score is read
 	faults   []error
 }
 
@@ -123,6 +124,7 @@ func (r *resolver) step(operand ast.Expr, name string, locals []string) (schemas
 // name returns the call that reads what path names, as text when asText; nil, with a fault, when there is no such thing.
 func (r *resolver) name(path schemas.Path, at int64, asText bool) ast.Expr {
 	if r.scope.Score && len(path) == 1 && path[0] == "score" {
+		r.score = true
 		return r.read(at, callScore, 0)
 	}
 	if place := slices.Index(r.scope.Features, path[0]); place >= 0 {
