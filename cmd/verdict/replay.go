@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -39,7 +40,7 @@ SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, or -
 own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
 
 Files in --out, all of them complete or none there: features.csv (order_id, then the features in order; missing is empty; numbers in the fewest digits that
-read back the same, without an exponent from 1e-6 up to 1e21) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.`,
+read back the same, whole ones plain below 1e16 and from there on as 1e+16, which pandas reads as float64) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.`,
 		Example: `  verdict replay --orders orders.jsonl.gz --labels labels.jsonl.gz --features card.yaml --since 2018-07-25 --write features:parquet
   verdict replay --orders orders.avro --features card.yaml --model models/card/1 --policy policy.yaml --out run1
   zcat orders.gz | verdict replay --orders - --features card.yaml --out -`,
@@ -80,10 +81,14 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("creating the folder of --out: %w", err)
 	}
 	done, err := replay.Run(cmd.Context(), cfg)
-	if errors.Is(err, replay.ErrFeatures) {
+	switch {
+	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy):
 		return fmt.Errorf("%w: %w", errInvalid, err)
-	}
-	if err != nil {
+	case errors.Is(err, context.Canceled) && f.out == "-":
+		return errors.New("interrupted: what stands on stdout is not all")
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted: no file was written")
+	case err != nil:
 		return fmt.Errorf("replaying: %w", err)
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
@@ -218,6 +223,9 @@ func (f *replayFlags) outputs(cfg *replay.Config) error {
 		write = "features"
 	}
 	for what := range strings.SplitSeq(write, ",") {
+		if cfg.Write != replay.NoFeatures && strings.HasPrefix(what, "features") || cfg.Decide && what == "decisions" {
+			return fmt.Errorf("--write: %s: a replay writes features once, in one format, and decisions once", what)
+		}
 		switch what {
 		case "features", "features:csv":
 			cfg.Write = replay.CSV

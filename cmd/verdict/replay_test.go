@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -29,9 +30,16 @@ not JSON
 // replayCommand runs verdict replay in a folder that has small.yaml, policy.yaml and orders.jsonl; DIR in an argument stands for it.
 func replayCommand(t *testing.T, stdin string, args ...string) (dir, stdout, stderr string, err error) {
 	t.Helper()
+	return replayUnder(t.Context(), t, stdin, args...)
+}
+
+func replayUnder(ctx context.Context, t *testing.T, stdin string, args ...string) (dir, stdout, stderr string, err error) {
+	t.Helper()
 	dir = t.TempDir()
 	for name, text := range map[string]string{
 		"small.yaml": replaySpec, "orders.jsonl": replayOrders,
+		"typo.yaml":   "name: small\nversion: 1\nrules:\n  - {id: all, when: amonut >= 1, then: review}\n",
+		"scored.yaml": "name: small\nversion: 1\nrules:\n  - {id: all, when: score >= 1, then: review}\n",
 		"policy.yaml": "name: small\nversion: 1\nrules:\n  - {id: all, when: n >= 1, then: approve}\non_degraded: review\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -49,7 +57,7 @@ func replayCommand(t *testing.T, stdin string, args ...string) (dir, stdout, std
 	c.SetOut(&out)
 	c.SetErr(&told)
 	c.SilenceErrors, c.SilenceUsage = true, true
-	err = c.ExecuteContext(t.Context())
+	err = c.ExecuteContext(ctx)
 	return dir, out.String(), told.String(), err
 }
 
@@ -99,6 +107,11 @@ func TestReplayCommandRefusesWrongUsage(t *testing.T) {
 		"--orders - --labels -":                                                "cannot both",
 		"--orders DIR/orders.jsonl --write report":                             "report is not there yet",
 		"--orders DIR/orders.jsonl --write features:xml":                       "features:xml",
+		"--orders DIR/orders.jsonl --write features:csv,features:parquet":      "--write: features:parquet: a replay writes features once",
+		"--orders DIR/orders.jsonl --write features,features":                  "--write: features: a replay writes features once",
+		"--orders DIR/orders.jsonl --write decisions,features,decisions":       "--write: decisions: a replay writes",
+		"--orders DIR/orders.jsonl --policy DIR/typo.yaml":                     `typo.yaml:4: no order has the field "amonut"; did you mean amount?`,
+		"--orders DIR/orders.jsonl --policy DIR/scored.yaml":                   "scored.yaml:4: the rule reads the score, but there is no model",
 		"--orders DIR/orders.jsonl --write decisions":                          "needs --model or --policy",
 		"--orders DIR/orders.jsonl --write features:parquet --out -":           "as CSV to stdout",
 		"--orders DIR/orders.jsonl --model a --model b":                        "one --model",
@@ -119,6 +132,16 @@ func TestReplayCommandRefusesWrongUsage(t *testing.T) {
 	_, _, _, err := replayCommand(t, strings.ReplaceAll(replayOrders, `"amount"`, `"amounts"`), "--orders", "-")
 	if !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), `small.yaml:7: no order has the field "amount"; did you mean amounts?`) {
 		t.Errorf("error %v, want an invalid one that names the field", err)
+	}
+}
+
+func TestReplayCommandSaysWhatAnInterruptionLeft(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for out, want := range map[string]string{"DIR/out": "interrupted: no file was written", "-": "interrupted: what stands on stdout is not all"} {
+		if _, _, _, err := replayUnder(ctx, t, "", "--orders", "DIR/orders.jsonl", "--out", out); err == nil || err.Error() != want || errors.Is(err, errInvalid) {
+			t.Errorf("--out %s: error %v, want %s", out, err, want)
+		}
 	}
 }
 
