@@ -50,7 +50,7 @@ func replayUnder(ctx context.Context, t *testing.T, stdin string, args ...string
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
 	}
-	c := newReplayCommand()
+	c := newReplayCommand() //nolint:contextcheck // it has it from cobra
 	c.SetArgs(args)
 	var out, told bytes.Buffer
 	c.SetIn(strings.NewReader(stdin))
