@@ -32,11 +32,10 @@ func modelLoaders() map[string]scorer.Loader {
 func loadParts(cfg *Config) (*parts, error) {
 	var p parts
 	var faults []error
-	note := func(err error) bool {
+	note := func(err error) {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%w: %w", errInvalid, err))
 		}
-		return err == nil
 	}
 	var err error
 	p.schema, err = loadSchema(cfg.Orders.Schema)

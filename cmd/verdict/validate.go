@@ -50,8 +50,12 @@ func (c *Config) validateKafka(v *faults) {
 	}
 	seen := map[string]string{} // :: topic → its key
 	for _, t := range []struct{ key, name string }{
-		{"orders", k.Topics.Orders}, {"orders_sync", k.Topics.Sync}, {"labels", k.Topics.Labels},
-		{"decisions", k.Topics.Decisions}, {"replies", k.Topics.Replies}, {"orders_dlq", k.Topics.DeadLetters},
+		{"orders", k.Topics.Orders},
+		{"orders_sync", k.Topics.Sync},
+		{"labels", k.Topics.Labels},
+		{"decisions", k.Topics.Decisions},
+		{"replies", k.Topics.Replies},
+		{"orders_dlq", k.Topics.DeadLetters},
 	} {
 		v.must(topicName.MatchString(t.name) && t.name != "." && t.name != "..", "kafka.topics.%s: %q is not a topic name", t.key, t.name)
 		v.must(seen[t.name] == "", "kafka.topics.%s: %q is kafka.topics.%s already", t.key, t.name, seen[t.name])
