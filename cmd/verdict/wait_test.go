@@ -94,6 +94,33 @@ func TestAStoppedScorerGives202AtTheDeadlineAndTheDecisionByGetAfterwards(t *tes
 	}
 }
 
+// TestACallerIsToldThatTheScorerRefusedItsOrder asks for two contents under one id at two processes, while there is no scorer that could tell either.
+func TestACallerIsToldThatTheScorerRefusedItsOrder(t *testing.T) {
+	s := newSite(t)
+	ctx := within(t, 2*time.Minute)
+	api := "api: {listen: \"127.0.0.1:0\", wait: 20s, max_wait: 30s}"
+	one, other := start(t, "serve", "--role", "api", "-c", s.config(t, "", api)), start(t, "serve", "--role", "api", "-c", s.config(t, "", api))
+	one.ready(ctx)
+	other.ready(ctx)
+	if code, text := one.call(ctx, http.MethodPost, "/v1/decisions", orderJSON("twice", 1, 10), map[string]string{"Prefer": "respond-async"}); code != http.StatusAccepted {
+		t.Fatalf("%d %s", code, text)
+	}
+	type result struct {
+		code int
+		text []byte
+	}
+	refused := make(chan result, 1)
+	go func() {
+		code, text := other.call(ctx, http.MethodPost, "/v1/decisions", orderJSON("twice", 1, 11), nil)
+		refused <- result{code, text}
+	}()
+	until(t, ctx, func() bool { return other.metric(ctx, "verdict_http_waits_in_flight") == 1 })
+	start(t, "serve", "--role", "scorer", "-c", s.config(t, "", ""))
+	if got := <-refused; got.code != http.StatusConflict {
+		t.Fatalf("%d %s", got.code, got.text)
+	}
+}
+
 func TestAnInterruptedProcessDrainsAndEndsWell(t *testing.T) {
 	s := newSite(t)
 	ctx := within(t, 2*time.Minute)

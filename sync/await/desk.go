@@ -30,10 +30,10 @@ type Config struct {
 
 // Reply is the scorer's answer to one order: the decision, or why there is none.
 type Reply struct {
-	OrderID schemas.OrderID
-	Body    []byte // the decision's public JSON; shared by all callers of the order and not to be changed
-	Code    string // set when the scorer refused the order: order_conflict, …
-	Detail  string // of a refusal, for people
+	OrderID schemas.OrderID // may be empty with a Code
+	Body    []byte          // the decision's public JSON; shared by all callers of the order and not to be changed
+	Code    string          // set when the scorer refused the order: order_conflict, …
+	Detail  string          // of a refusal, for people
 }
 
 // correlation is what goes out with an order and comes back with its reply.
@@ -115,7 +115,8 @@ func (d *Desk) Resolve(id []byte, r Reply) bool {
 		d.unmatched++
 		return false
 	}
-	if f.order != r.OrderID {
+	refused := r.Code != "" && r.OrderID == "" // a refusal names no order: what was refused may have had no id
+	if f.order != r.OrderID && !refused {
 		d.mismatched++
 		return false
 	}

@@ -314,3 +314,22 @@ func roundTrip(b *testing.B, desk *await.Desk, id schemas.OrderID) {
 	<-w.Done()
 	w.Leave()
 }
+
+func TestARefusalWithoutAnOrderIDReachesItsCaller(t *testing.T) {
+	desk := await.New(await.Config{})
+	w, _, err := desk.Join("o", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Leave()
+	if desk.Resolve(w.Correlation(), await.Reply{}) {
+		t.Fatal("a decision that names no order was taken")
+	}
+	if !desk.Resolve(w.Correlation(), await.Reply{Code: "order_conflict", Detail: "why"}) {
+		t.Fatal("the refusal was not taken")
+	}
+	<-w.Done()
+	if got := w.Reply(); got.Code != "order_conflict" || got.Detail != "why" {
+		t.Fatalf("%+v", got)
+	}
+}
