@@ -19,9 +19,10 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			bad := cfg.validate()
 			_, badLog := newLog(cfg.Log)
 			p, badParts := loadParts(&cfg)
-			if err := errors.Join(cfg.validate(), badLog, badParts); err != nil {
+			if err := errors.Join(bad, badLog, badParts); err != nil {
 				return err
 			}
 			v := p.features.Version()

@@ -151,7 +151,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 	cfg := defaultConfig()
 	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, Squash: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(durationHook, mapstructure.StringToSliceHookFunc(",")),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(durationHook, wholeHook, mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)

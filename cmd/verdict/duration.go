@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -32,4 +33,12 @@ func durationHook(from, to reflect.Type, value any) (any, error) {
 		return nil, fmt.Errorf("%q is not a duration such as 500ms, 10s, 1h, 7d", text)
 	}
 	return d, nil
+}
+
+// wholeHook refuses a fraction where a whole number is wanted, which would be cut.
+func wholeHook(from, to reflect.Type, value any) (any, error) {
+	if f, ok := value.(float64); ok && to.Kind() >= reflect.Int && to.Kind() <= reflect.Uint64 && f != math.Trunc(f) {
+		return nil, fmt.Errorf("%v is not a whole number", f)
+	}
+	return value, nil
 }

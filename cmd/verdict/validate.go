@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -36,8 +39,9 @@ func (f *faults) must(ok bool, format string, args ...any) {
 func (f *faults) positive(key string, d time.Duration) { f.must(d > 0, "%s: must be above 0", key) }
 
 func (f *faults) address(key, address string) {
-	_, _, err := net.SplitHostPort(address)
-	f.must(err == nil, "%s: %q is not host:port", key, address)
+	_, port, err := net.SplitHostPort(address)
+	n, badPort := strconv.ParseUint(port, 10, 16)
+	f.must(err == nil && badPort == nil && n <= 65535, "%s: %q is not host:port", key, address)
 }
 
 // topicName is what Kafka takes as a topic's name.
@@ -58,13 +62,25 @@ func (c *Config) validateKafka(v *faults) {
 		{"orders_dlq", k.Topics.DeadLetters},
 	} {
 		v.must(topicName.MatchString(t.name) && t.name != "." && t.name != "..", "kafka.topics.%s: %q is not a topic name", t.key, t.name)
-		v.must(seen[t.name] == "", "kafka.topics.%s: %q is kafka.topics.%s already", t.key, t.name, seen[t.name])
-		seen[t.name] = t.key
+		same := strings.ReplaceAll(t.name, "_", ".") // brokers take names that differ in these alone for one
+		v.must(seen[same] == "", "kafka.topics.%s: %q is kafka.topics.%s already", t.key, t.name, seen[same])
+		seen[same] = t.key
 	}
+	for _, name := range k.ReplyTopics {
+		v.must(topicName.MatchString(name), "kafka.reply_topics: %q is not a topic name", name)
+	}
+	for _, a := range k.BootstrapServers {
+		v.address("kafka.bootstrap_servers", a)
+	}
+	for _, u := range c.Registry.URLs {
+		parsed, err := url.Parse(u)
+		v.must(err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https"), "registry.urls: %q is not http://host or https://host", u)
+	}
+	v.must(k.Replication >= 0, "kafka.replication_factor: must not be below 0")
 	v.must(k.Group != "", "kafka.group_id: is empty")
 	v.must(k.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
 	v.must(k.Partitions > 0, "kafka.partitions: must be above 0")
-	v.positive("kafka.session_timeout", k.SessionTimeout)
+	v.must(k.SessionTimeout >= time.Second, "kafka.session_timeout: must be 1s or more (brokers ask for 6s by default)")
 	v.positive("kafka.commit_interval", k.CommitInterval)
 }
 

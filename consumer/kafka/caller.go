@@ -44,7 +44,12 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 		return nil, err
 	}
 	opts = append(opts, producing()...)
-	opts = append(opts, kgo.FetchMaxWait(5*time.Second), kgo.FetchMinBytes(1)) // read uncommitted: a reply is wanted as soon as it is written
+	opts = append(opts,
+		// An idempotent producer cannot give up a record that it has tried to send, so an order whose caller was told 503 would be written when the broker
+		// is back. Without, it is dropped unless it is on the wire at that moment. What idempotence is for, an order written twice, is no harm here.
+		kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(5),
+		kgo.FetchMaxWait(5*time.Second), kgo.FetchMinBytes(1), // read uncommitted: a reply is wanted as soon as it is written
+	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
@@ -156,9 +161,12 @@ func (c *Caller) Ready(ctx context.Context) error {
 
 // Close ends the client; orders that are on their way are acknowledged first.
 func (c *Caller) Close(ctx context.Context) error {
-	err := c.client.Flush(ctx)
-	c.client.Close()
-	<-c.done
+	err := within(ctx, func() error {
+		err := c.client.Flush(ctx)
+		c.client.Close()
+		<-c.done
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("handing the last orders to Kafka: %w", err)
 	}

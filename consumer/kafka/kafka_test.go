@@ -380,3 +380,34 @@ func TestSendReturnsWithItsContextWhileTheBrokerIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestCloseReturnsWithItsContextWhileTheBrokerIsSilent(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	b := bench{conn: kafka.Connection{BootstrapServers: cluster.ListenAddrs()}, topics: kafka.Topics{Orders: "orders", Labels: "orders"}}
+	if b.raw, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	defer b.raw.Close()
+	b.send(t, t.Context(), "orders", 0, "a")
+	tr := b.transport(t, func(c *kafka.TransportConfig) { c.CommitInterval = time.Hour })
+	pollAll(t, t.Context(), tr, 1, true)
+	release := make(chan struct{})
+	defer close(release)
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := tr.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Fatalf("closed after %s", took)
+	}
+}

@@ -181,14 +181,30 @@ func (t *Transport) Commit(_ context.Context, _ *consumer.Batch) error {
 	return nil
 }
 
-// Close sends the offsets that are marked, leaves the group (a static member stays in it) and ends the client.
+// Close sends the offsets that are marked, leaves the group (a static member stays in it) and ends the client. When ctx ends first, because the cluster is
+// silent, it returns without: what was done since the last commit is then done again after the next start, without effect.
 func (t *Transport) Close(ctx context.Context) error {
-	err := t.client.CommitMarkedOffsets(ctx)
-	t.client.CloseAllowingRebalance()
+	err := within(ctx, func() error {
+		err := t.client.CommitMarkedOffsets(ctx)
+		t.client.CloseAllowingRebalance()
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("committing the offsets of what was done (it is done again after the next start, without effect): %w", err)
+		return fmt.Errorf("committing the offsets of what was done and leaving the group: %w", err)
 	}
 	return nil
+}
+
+// within calls a part of the client that heeds no context, and waits for it until ctx ends; it then goes on by itself until the process ends.
+func within(ctx context.Context, call func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Ping says whether a broker answers.

@@ -24,7 +24,7 @@ type Config struct {
 	// Decode reads an order and the digest of its content. A *schemas.Malformed is the caller's fault; any other error is an outage.
 	Decode func(raw []byte) (order schemas.Order, content uint64, err error)
 	// Submit sends the order to the scorer and returns when Kafka has acknowledged it. It must return when ctx ends. On an error the API answers 503,
-	// which promises that nothing was left behind.
+	// and an order that is not on the wire by then must not be written later.
 	Submit func(ctx context.Context, r Request) error
 	// Lookup returns the kept decision as schemas.AppendDecision wrote it, false when there is none.
 	Lookup func(ctx context.Context, id schemas.OrderID) (record []byte, ok bool, err error)

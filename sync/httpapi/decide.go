@@ -122,7 +122,8 @@ const (
 )
 
 // await waits for the reply until the deadline. At the deadline it goes on for as long as Kafka has not acknowledged the order, at most until ackBy: 202
-// promises a decision, so the order must be durable, and 503 promises that nothing was left behind, so it cannot be said while the order may yet arrive.
+// promises a decision, so the order must be durable, and 503 is not said while the order is likely to arrive yet. (It may even so: what was on the wire when
+// the broker fell silent can reach it later. Then a repeat finds the one decision.)
 func (a *api) await(ctx context.Context, wait *await.Wait, deadline, ackBy time.Time) outcome {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()

@@ -38,7 +38,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage) {
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
 			Title: "verdict", Version: "1",
-			Description: "Fraud decisions on orders. Errors are RFC 9457 problems; one with a 4xx or 5xx status left nothing behind.",
+			Description: "Fraud decisions on orders. Errors are RFC 9457 problems; one with a 4xx or 5xx status left nothing behind, but for a 503 of code kafka_away, whose order may have been on its way to Kafka: send it again, and it has one decision all the same.",
 		},
 		Components: &huma.Components{Schemas: shapes},
 	}

@@ -142,10 +142,15 @@ func (b *Board) Show(now time.Time) {
 		"  actions  " + b.counts(),
 		"  frauds   " + b.truth(),
 		"",
-		b.bold("  action  score    amount  truth    why"),
+		b.bold(cut("  action  score    amount  truth    why", b.cfg.Width)),
 	}
 	for _, l := range b.last {
 		rows = append(rows, cut("  "+l, b.cfg.Width))
+	}
+	for i := range rows {
+		if !strings.HasPrefix(rows[i], "\x1b") { // what is bold was cut to fit already
+			rows[i] = cut(rows[i], b.cfg.Width)
+		}
 	}
 	t.WriteString(strings.Join(rows, "\n") + "\n")
 	b.lines = len(rows)
