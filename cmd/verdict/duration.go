@@ -36,7 +36,7 @@ func durationHook(from, to reflect.Type, value any) (any, error) {
 }
 
 // wholeHook refuses a fraction where a whole number is wanted, which would be cut.
-func wholeHook(from, to reflect.Type, value any) (any, error) {
+func wholeHook(_, to reflect.Type, value any) (any, error) {
 	if f, ok := value.(float64); ok && to.Kind() >= reflect.Int && to.Kind() <= reflect.Uint64 && f != math.Trunc(f) {
 		return nil, fmt.Errorf("%v is not a whole number", f)
 	}
