@@ -26,7 +26,7 @@ func newCheckCommand() *cobra.Command {
 				return err
 			}
 			v := p.features.Version()
-			fmt.Fprintf(c.OutOrStdout(), "features %s (%s): %d features, looking back %s\n", v, v.Hash, len(p.features.Layout().Names), p.features.Keep())
+			fmt.Fprintf(c.OutOrStdout(), "features %s (%s): %d features, looking back %s\n", v, v.Hash, len(p.features.Layout().Names), days(p.features.Keep()))
 			for _, part := range p.scorer.Parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}

@@ -196,6 +196,10 @@ func (s *service) makeTopics(ctx context.Context) error {
 	for _, name := range created {
 		s.log.Info("created topic", "topic", name, "partitions", s.cfg.Kafka.Partitions)
 	}
+	if len(created) > 0 {
+		s.log.Info("created topics keep records for as long as the brokers say: what is to be replayed or rebuilt must be kept longer than features look back",
+			"features_look_back", days(s.parts.features.Keep()))
+	}
 	return err
 }
 

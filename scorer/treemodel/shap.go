@@ -84,18 +84,18 @@ func (m *Model) Contributions(row, out []float64) error {
 // expectations returns each tree's mean over the training rows.
 func (m *Model) expectations() []float64 {
 	means := make([]float64, len(m.trees.roots))
-	var todo []int32
+	var stack []int32
 	for i, root := range m.trees.roots {
 		total := m.cover.of(root)
-		todo = append(todo[:0], root)
-		for len(todo) > 0 {
-			at := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
+		stack = append(stack[:0], root)
+		for len(stack) > 0 {
+			at := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
 			if at < 0 {
 				means[i] += m.cover.leaves[^at] / total * m.trees.leaves[^at]
 				continue
 			}
-			todo = append(todo, m.trees.nodes[at].left, m.trees.nodes[at].right)
+			stack = append(stack, m.trees.nodes[at].left, m.trees.nodes[at].right)
 		}
 	}
 	return means

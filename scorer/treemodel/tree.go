@@ -244,7 +244,7 @@ func (b *builder) children(s *section, leaves int) (left, right []int64, err err
 	}
 	seenNode, seenLeaf := make([]bool, n), make([]bool, leaves)
 	seenNode[0] = true
-	todo, reached, deepest := []step{{}}, 1, 0
+	stack, reached, deepest := []step{{}}, 1, 0
 	visit := func(key string, line int, from step, child int64) error {
 		switch {
 		case child >= int64(n) || child < -int64(leaves):
@@ -254,7 +254,7 @@ func (b *builder) children(s *section, leaves int) (left, right []int64, err err
 		case child >= 0:
 			seenNode[child] = true
 			reached++
-			todo = append(todo, step{node: child, depth: from.depth + 1})
+			stack = append(stack, step{node: child, depth: from.depth + 1})
 		case seenLeaf[^child]:
 			return p.fault(line, "%s[%d] is leaf %d, which another way has reached", key, from.node, ^child)
 		default:
@@ -263,9 +263,9 @@ func (b *builder) children(s *section, leaves int) (left, right []int64, err err
 		}
 		return nil
 	}
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(stack) > 0 {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
 		if err := visit("left_child", leftLine, at, left[at.node]); err != nil {
 			return nil, nil, err
 		}
