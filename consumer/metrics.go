@@ -70,7 +70,7 @@ func (m *Metrics) count(lane string, k *work) {
 	m.Batch.Observe(float64(len(k.orders)))
 	latency, now := m.Latency.WithLabelValues(lane), time.Now()
 	for i := range k.standing {
-		if k.conflicts[i] {
+		if k.extracted[i].Conflict {
 			continue
 		}
 		latency.Observe(now.Sub(k.records[i].Time).Seconds())

@@ -26,7 +26,6 @@ type work struct {
 	rows      []schemas.Order
 	kept      []Kept
 	standing  [][]byte // the record that stands for each order
-	conflicts []bool   // orders that came with other content under an id that was decided
 	labels    []schemas.Label
 	warmUp    bool      // the batch's WarmUp
 	letters   []letter  // records that can never be decided
@@ -37,7 +36,7 @@ type work struct {
 func (k *work) reset() {
 	k.orders, k.records, k.formats, k.labels = k.orders[:0], k.records[:0], k.formats[:0], k.labels[:0]
 	k.decisions, k.vectors, k.rows, k.kept = k.decisions[:0], k.vectors[:0], k.rows[:0], k.kept[:0]
-	k.standing, k.conflicts, k.letters, k.messages = k.standing[:0], k.conflicts[:0], k.letters[:0], k.messages[:0]
+	k.standing, k.letters, k.messages = k.standing[:0], k.letters[:0], k.messages[:0]
 	k.extracted = nil
 }
 
@@ -140,13 +139,8 @@ func (w *Worker) extract(ctx context.Context, k *work) error {
 	}
 	defer w.cfg.Metrics.stage("extract", time.Now())
 	var err error
-	if k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders); err != nil {
-		return err
-	}
-	for i := range k.extracted {
-		k.conflicts = append(k.conflicts, k.extracted[i].Conflict)
-	}
-	return nil
+	k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders)
+	return err
 }
 
 // decide scores the vectors in one batch and applies the policy. A repeat is decided like its first copy and gives the same; which of them stands is
@@ -202,7 +196,7 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 		start := len(k.text)
 		k.text = schemas.AppendDecision(k.text, &k.decisions[i])
 		k.standing = append(k.standing, k.text[start:len(k.text):len(k.text)])
-		if !k.conflicts[i] {
+		if !k.extracted[i].Conflict {
 			k.kept = append(k.kept, Kept{ID: k.orders[i].Order.ID, Record: k.standing[i]})
 		}
 	}
@@ -214,7 +208,7 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 		return err
 	}
 	for i, n := 0, 0; i < len(k.standing); i++ {
-		if k.conflicts[i] {
+		if k.extracted[i].Conflict {
 			continue
 		}
 		if err := w.stand(k, i, first[n]); err != nil {
@@ -225,8 +219,8 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 	return nil
 }
 
-// stand puts the record that stands in the place of the order's own.
-// Whether the order is a repeat is for the ledger to say: of two copies under way at once, the one that the store saw first may be kept second.
+// stand puts the record that stands in the place of the order's own. Whether the order is a repeat, or a conflict, is for the ledger to say: of two copies
+// under way at once, the one that the store saw first may be kept second.
 func (w *Worker) stand(k *work, i int, first []byte) error {
 	k.extracted[i].Repeat = false
 	if bytes.Equal(first, k.standing[i]) {
@@ -237,7 +231,7 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 		return fmt.Errorf("reading the decision that the ledger kept: %w", err)
 	}
 	k.standing[i] = first
-	k.conflicts[i] = earlier.Content != k.orders[i].Content
+	k.extracted[i].Conflict = earlier.Content != k.orders[i].Content
 	k.extracted[i].Repeat = earlier.Source != k.decisions[i].Source
 	k.decisions[i] = earlier
 	return nil
@@ -246,13 +240,13 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 // publish writes decisions, replies and dead letters, and returns when all of them are durable.
 func (w *Worker) publish(ctx context.Context, k *work) error {
 	defer w.cfg.Metrics.stage("publish", time.Now())
-	for i := range k.conflicts {
-		if k.conflicts[i] {
+	for i := range k.extracted {
+		if k.extracted[i].Conflict {
 			k.letters = append(k.letters, letter{record: k.records[i], stage: "TRANSFORMATION", why: conflict})
 		}
 	}
 	for i := range k.standing {
-		if k.conflicts[i] {
+		if k.extracted[i].Conflict {
 			continue
 		}
 		if err := w.answer(ctx, k, i); err != nil {

@@ -93,7 +93,7 @@ func topicSpecs(cfg *KafkaConfig) map[string]kafka.TopicSpec {
 	return map[string]kafka.TopicSpec{t.Orders: spec, t.Sync: spec, t.Labels: spec, t.Decisions: spec, t.DeadLetters: spec, t.Replies: replies}
 }
 
-// await calls ready, at first every 50 ms and then every second, until it succeeds or ctx ends, and says so when it takes longer than a second.
+// awaitReady calls ready, at first every 50 ms and then every second, until it succeeds or ctx ends, and says so when it takes longer than a second.
 func awaitReady(ctx context.Context, log *slog.Logger, what string, ready func(context.Context) error) error {
 	for try := 0; ; try++ {
 		err := ready(ctx)

@@ -92,9 +92,11 @@ func demo(ctx context.Context, o demoOptions, out interface{ Write([]byte) (int,
 	table := board.New(board.Config{
 		Out: out, Progress: os.Stderr, Live: live, Width: width, Color: live && os.Getenv("NO_COLOR") == "", API: api, Began: began,
 	})
-	all.Go(func() error { return sell(ctx, o, s, table) })
-	all.Go(func() error { return watch(ctx, o, s, table, end) })
-	all.Go(func() error { return show(ctx, table) })
+	if awaitReady(ctx, s.log, "the demo's service", s.check) == nil { // else it ended before it began
+		all.Go(func() error { return sell(ctx, o, s, table) })
+		all.Go(func() error { return watch(ctx, o, s, table, end) })
+		all.Go(func() error { return show(ctx, table) })
+	}
 	err = all.Wait()
 	table.Summary(time.Now())
 	return err
@@ -142,9 +144,6 @@ const (
 
 // sell sends the shop's orders at the rate asked for, and the label of each fraud when the shop's clock has come so far.
 func sell(ctx context.Context, o demoOptions, s *service, table *board.Board) error {
-	if err := awaitReady(ctx, s.log, "the demo's service", s.check); err != nil {
-		return nil //nolint:nilerr // the demo was ended before it began
-	}
 	feed, err := kafka.NewFeed(s.connection("admin"))
 	if err != nil {
 		return err
@@ -200,9 +199,6 @@ func orderJSON(o *shop.Order) []byte {
 
 // watch reads the decisions topic as any consumer would, and ends the demo when enough are decided.
 func watch(ctx context.Context, o demoOptions, s *service, table *board.Board, end func()) error {
-	if err := awaitReady(ctx, s.log, "the demo's service", s.check); err != nil {
-		return nil //nolint:nilerr // the demo was ended before it began
-	}
 	var broken error
 	err := kafka.Tail(ctx, s.connection("admin"), s.cfg.Kafka.Topics.Decisions, func(r *consumer.Record) {
 		d, err := schemas.DecodeDecision(r.Value)

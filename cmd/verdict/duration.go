@@ -46,7 +46,7 @@ func wholeHook(_, to reflect.Type, value any) (any, error) {
 // days writes a duration in whole days where it is one: 37d instead of 888h0m0s.
 func days(d time.Duration) string {
 	const day = 24 * time.Hour
-	if d >= day && d%day == 0 {
+	if d%day == 0 {
 		return strconv.Itoa(int(d/day)) + "d"
 	}
 	return d.String()

@@ -183,13 +183,7 @@ func (d *durationFlag) Set(text string) error {
 }
 
 // String returns whole days as such.
-func (d *durationFlag) String() string {
-	const day = 24 * time.Hour
-	if length := time.Duration(*d); length%day != 0 {
-		return length.String()
-	}
-	return fmt.Sprintf("%dd", time.Duration(*d)/day)
-}
+func (d *durationFlag) String() string { return days(time.Duration(*d)) }
 
 // Type names the kind of value in the help.
 func (d *durationFlag) Type() string { return "DURATION" }

@@ -65,9 +65,8 @@ type service struct {
 	state    *state
 	caller   *kafka.Caller // of the API, once its reply partition is found
 	desk     *await.Desk
-	started  atomic.Bool // everything is connected
-	stopping atomic.Bool // readyz says no from now on
-	observe  func([]preprocess.Arrived, []preprocess.Extracted, []schemas.Decision)
+	started  atomic.Bool    // everything is connected
+	stopping atomic.Bool    // readyz says no from now on
 	onListen func(net.Addr) // told where the API or the admin port listens; may be nil
 }
 
@@ -229,12 +228,13 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	}
 	metrics := consumer.NewMetrics(s.metrics)
 	t := s.cfg.Kafka.Topics
+	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
 	for _, lane := range []struct {
-		name, group, instance string
-		consume               map[string]consumer.Stream
+		name, group string
+		consume     map[string]consumer.Stream
 	}{
-		{"sync", ".sync", "sync", map[string]consumer.Stream{t.Sync: consumer.Orders}},
-		{"async", "", "async", map[string]consumer.Stream{t.Orders: consumer.Orders, t.Labels: consumer.Labels}},
+		{"sync", ".sync", map[string]consumer.Stream{t.Sync: consumer.Orders}},
+		{"async", "", map[string]consumer.Stream{t.Orders: consumer.Orders, t.Labels: consumer.Labels}},
 	} {
 		lanes.Go(func() error {
 			transport, err := kafka.NewTransport(kafka.TransportConfig{
@@ -248,9 +248,9 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			worker, err := consumer.New(consumer.Config{
 				Transport: transport, Orders: s.parts.orders, Labels: s.parts.labels, Binding: s.parts.features.Binding(),
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
-				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value"),
+				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions,
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
-				Now: time.Now, Metrics: metrics, Log: s.log, Observe: s.observe,
+				Now: time.Now, Metrics: metrics, Log: s.log,
 			})
 			if err == nil {
 				err = worker.Run(ctx)
@@ -267,11 +267,14 @@ func (s *service) resolve(correlation, value []byte, code, detail string) {
 	r := await.Reply{Code: code, Detail: detail}
 	if code == "" {
 		d, err := schemas.DecodeDecision(value)
+		if err == nil {
+			r.OrderID = d.OrderID
+			r.Body, err = schemas.PublicDecision(value)
+		}
 		if err != nil {
 			s.log.Error("reading a reply", "error", err)
 			return // its caller gets 202 and reads the decision from the ledger
 		}
-		r.OrderID, r.Body = d.OrderID, schemas.AppendPublic(nil, &d)
 	}
 	s.desk.Resolve(correlation, r)
 }

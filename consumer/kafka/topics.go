@@ -21,11 +21,11 @@ type TopicSpec struct {
 
 // EnsureTopics creates the topics that are missing and returns their names. One that exists is never altered. It waits for the cluster until ctx ends.
 func EnsureTopics(ctx context.Context, c Connection, topics map[string]TopicSpec) ([]string, error) {
+	c.Registry = nil // a client of one call: not worth a series
 	opts, err := c.options()
 	if err != nil {
 		return nil, err
 	}
-	c.Registry = nil // a client of one call: not worth a series
 	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(time.Minute))...)
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
