@@ -2,6 +2,7 @@ package expr_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +191,14 @@ func TestProgramsSayWhatTheyRead(t *testing.T) {
 	for text, want := range map[string]bool{"amount > 2 && score > 0.5": true, "missing(score)": true, "payment.score > 1": false} {
 		if p, err := expr.Compile(text, expr.Scope{Score: true}); err != nil || p.UsesScore() != want {
 			t.Errorf("%s: %v; reads the score is not %t", text, err, want)
+		}
+	}
+	if p.UsesFraud() {
+		t.Error("it is said to read the label")
+	}
+	for text, want := range map[string]bool{"fraud && amount > 2": true, "items.exists(i, fraud && i > 1)": true, "payment.fraud > 1": false, "amount > 2": false} {
+		if p, err := expr.Compile(text, expr.Scope{Fraud: true}); err != nil || p.UsesFraud() != want || slices.ContainsFunc(p.FieldPaths(), func(path schemas.Path) bool { return path[0] == "fraud" }) {
+			t.Errorf("%s: %v; reads the label is not %t", text, err, want)
 		}
 	}
 	if got := strings.Join(p.Uses(), " "); got != "mean" {

@@ -31,7 +31,7 @@ func (r *resolver) call(e ast.Expr, locals []string, loops int) {
 		}
 		return
 	case name == overloads.TypeConvertString && len(args) == 1:
-		if path, at := r.pathOf(args[0], locals); path != nil && !slices.Contains(r.scope.Features, path[0]) {
+		if path, at := r.pathOf(args[0], locals); path != nil && r.isField(path) {
 			if call := r.name(path, at, true); call != nil {
 				e.SetKindCase(call)
 			}
@@ -88,7 +88,7 @@ func (r *resolver) inList(e, x, list ast.Expr, locals []string, loops int) {
 		return
 	}
 	// A field is compared as its text: exact for every integer, and the integer 42 is on a list that has "42".
-	if path, at := r.pathOf(x, locals); path != nil && !slices.Contains(r.scope.Features, path[0]) {
+	if path, at := r.pathOf(x, locals); path != nil && r.isField(path) {
 		if call := r.name(path, at, true); call != nil {
 			x.SetKindCase(call)
 		}

@@ -1,4 +1,5 @@
-// Package expr is the expression language of feature sets and policies: CEL over an order's fields, the features and, in rules, the score.
+// Package expr is the expression language of feature sets and policies: CEL over an order's fields, the features and, in rules, the score, in conditions
+// on counted orders the label.
 //
 // It differs from plain CEL in this, so that arithmetic on orders reads as one would write it:
 //
@@ -8,7 +9,8 @@
 //     with something missing is missing, and so are x / 0, log(0) and below, sqrt of less than 0, what is too large for a double, and an operation
 //     on a kind of value that it does not know. Inside it is a CEL error, so && || and ?: cut short as CEL's do: false && m is false, true || m is true.
 //     missing(x) tells; has(a.b) is !missing(a.b).
-//   - Names are those of features, then of fields: a feature hides the field of its name. Every name and function is checked when compiled.
+//   - Names are those of the score and the label where there are such, then of features, then of fields: the label fraud (a boolean) and a feature hide
+//     the field of their name. Every name and function is checked when compiled.
 //   - A time is a Time field, an RFC 3339 string or milliseconds since 1970; hour(t), weekday(t) (Monday is 0) and timestamp(t) take each. All is UTC.
 //   - Also: abs, log (natural), log1p, sqrt, min and max of two or more, distance_km(lat1, lon1, lat2, lon2).
 //
@@ -47,6 +49,7 @@ type Scope struct {
 	Fields   *schemas.Schema // the order's; nil: any field
 	Features []string        // in the order of Input.Features
 	Score    bool            // whether there is a score: in rules
+	Fraud    bool            // whether the order's label can be named, the boolean fraud: in conditions on orders that were counted
 	Lists    map[string]List // by name; nil: no list() here
 }
 
@@ -55,6 +58,7 @@ type Input struct {
 	Fields   schemas.Record
 	Features []float64 // in the order of Scope.Features, NaN where missing; may be longer
 	Score    float64   // NaN when there is none
+	Fraud    bool      // the label; an order without one is no fraud
 }
 
 // Program is a compiled expression. It is safe for concurrent use.
@@ -64,6 +68,7 @@ type Program struct {
 	paths  []schemas.Path
 	uses   []string
 	score  bool
+	fraud  bool
 	states sync.Pool // of *state, so that running allocates no activation
 }
 
@@ -122,7 +127,7 @@ func Compile(text string, s Scope) (*Program, error) {
 	if err != nil {
 		return nil, &Fault{Line: 1, Column: 1, Text: err.Error()}
 	}
-	p := &Program{cel: program, text: canonical, paths: names.fieldPaths(), uses: names.uses(), score: names.score}
+	p := &Program{cel: program, text: canonical, paths: names.fieldPaths(), uses: names.uses(), score: names.score, fraud: names.fraud}
 	p.states.New = func() any { return new(state) }
 	return p, nil
 }
@@ -165,6 +170,9 @@ func (p *Program) Uses() []string { return p.uses }
 
 // UsesScore says whether the program reads the model's score.
 func (p *Program) UsesScore() bool { return p.score }
+
+// UsesFraud says whether the program reads the order's label.
+func (p *Program) UsesFraud() bool { return p.fraud }
 
 // Text returns the expression in one spelling: the same for every way to space and quote it.
 func (p *Program) Text() string { return p.text }

@@ -21,6 +21,7 @@ const (
 	callKey     = "@field_key"    // (slot) the field as text, see keyOf
 	callFeature = "@feature"      // (place)
 	callScore   = "@score"        // (0)
+	callFraud   = "@fraud"        // (0)
 	callInList  = "@in_list"      // (key, which list)
 	callTime    = "@timestamp"    // (t)
 	callMod     = "@mod"          // (a, b)
@@ -45,6 +46,7 @@ var language = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Function(callKey, cel.Overload("field_key", []*cel.Type{num}, text)),
 		cel.Function(callFeature, cel.Overload("feature", []*cel.Type{num}, num)),
 		cel.Function(callScore, cel.Overload("score", []*cel.Type{num}, num)),
+		cel.Function(callFraud, cel.Overload("fraud", []*cel.Type{num}, truth)),
 		cel.Function(callInList, cel.Overload("in_list", []*cel.Type{dyn, num}, truth)),
 		cel.Function(callTime, cel.Overload("timestamp_any", []*cel.Type{dyn}, cel.TimestampType, cel.UnaryBinding(toTimestamp))),
 		cel.Function(callMod, cel.Overload("mod_number", []*cel.Type{num, num}, num, cel.BinaryBinding(number2(math.Mod)))),

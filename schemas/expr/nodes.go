@@ -71,6 +71,8 @@ func (r *resolver) decorate(i interpreter.InterpretableV2) (interpreter.Interpre
 		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return numeral(stateOf(f).in.Features[place]) }), nil
 	case callScore:
 		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return numeral(stateOf(f).in.Score) }), nil
+	case callFraud:
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return types.Bool(stateOf(f).in.Fraud) }), nil
 	case callInList:
 		number, err := constant(call, 1)
 		if err != nil {

@@ -26,6 +26,7 @@ type resolver struct {
 	lists    []List         // :: number → list
 	loops    bool           // whether there is a comprehension
 	score    bool           // whether the score is read
+	fraud    bool           // whether the label is read
 	faults   []error
 }
 
@@ -121,11 +122,31 @@ func (r *resolver) step(operand ast.Expr, name string, locals []string) (schemas
 	return append(path, name), at
 }
 
+// isField says whether path, where it is read, is a field's: not that of the score, the label or a feature.
+func (r *resolver) isField(path schemas.Path) bool {
+	switch {
+	case r.scope.Score && len(path) == 1 && path[0] == "score":
+		return false
+	case r.scope.Fraud && path[0] == "fraud":
+		return false
+	default:
+		return !slices.Contains(r.scope.Features, path[0])
+	}
+}
+
 // name returns the call that reads what path names, as text when asText; nil, with a fault, when there is no such thing.
 func (r *resolver) name(path schemas.Path, at int64, asText bool) ast.Expr {
 	if r.scope.Score && len(path) == 1 && path[0] == "score" {
 		r.score = true
 		return r.read(at, callScore, 0)
+	}
+	if r.scope.Fraud && path[0] == "fraud" {
+		if len(path) > 1 {
+			r.fault(at, "fraud is the order's label, a boolean: it has no field %s", path[1])
+			return nil
+		}
+		r.fraud = true
+		return r.read(at, callFraud, 0)
 	}
 	if place := slices.Index(r.scope.Features, path[0]); place >= 0 {
 		if len(path) > 1 {
@@ -141,6 +162,9 @@ func (r *resolver) name(path schemas.Path, at int64, asText bool) ast.Expr {
 		known := slices.Clone(r.scope.Features)
 		if r.scope.Score {
 			known = append(known, "score")
+		}
+		if r.scope.Fraud {
+			known = append(known, "fraud")
 		}
 		r.fault(at, "unknown field or feature %s%s", path, schemas.Meant(path.String(), append(known, r.scope.Fields.Paths()...)))
 		return nil
