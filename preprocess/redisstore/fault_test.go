@@ -17,6 +17,7 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
+	"verdict/preprocess/redisstore/redistest"
 	"verdict/schemas"
 )
 
@@ -187,7 +188,7 @@ func TestRepeatOfADeadProcessIsHidden(t *testing.T) {
 }
 
 func TestRefusedConnectionFailsAtOnce(t *testing.T) {
-	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{freeAddr(t)}}), redisstore.Config{})
+	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{redistest.FreeAddr(t)}}), redisstore.Config{})
 	start := time.Now()
 	_, err := s.Exchange(t.Context(), []preprocess.Visit{visit(1, 1)})
 	if err == nil || !strings.HasPrefix(err.Error(), "exchanging 1 visits with Redis: ") {

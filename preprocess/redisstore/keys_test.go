@@ -77,39 +77,3 @@ func TestColumnsArePruned(t *testing.T) {
 		})
 	}
 }
-
-// TestKeysOfAnEntityShareASlot, so that a cluster keeps them on one node and in the order of the pipeline.
-func TestKeysOfAnEntityShareASlot(t *testing.T) {
-	cfg := startCluster(t)
-	client := dial(t, cfg)
-	ctx := t.Context()
-	for _, prefix := range []string{"", "app{1}:", "{}", "}:"} {
-		for _, key := range []string{"customer:1", "", "}", "}x", "{", "{}", "a}b{c", "%", "\xff\x00"} {
-			s := redisstore.New(client, redisstore.Config{Prefix: prefix, Timeout: patient})
-			v := visit(1, 1)
-			v.Labelled = []string{key}
-			v.Asks = []preprocess.Ask{points(key, "x", 1), points(key, "}y", 1)}
-			if _, err := s.Exchange(ctx, []preprocess.Visit{v}); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Learn(ctx, []schemas.Label{label(1, 1, true)}); err != nil {
-				t.Fatal(err)
-			}
-			slots := make(map[bool]map[int64]bool)
-			names := client.Keys(ctx, "*").Val()
-			for _, name := range names {
-				ofOrder := strings.HasSuffix(name, "{o1}")
-				if slots[ofOrder] == nil {
-					slots[ofOrder] = make(map[int64]bool)
-				}
-				slots[ofOrder][client.ClusterKeySlot(ctx, name).Val()] = true
-			}
-			if len(names) != 5 || len(slots[true]) != 1 || len(slots[false]) != 1 {
-				t.Errorf("under prefix %q the entity %q has its keys %q in slots %v", prefix, key, names, slots)
-			}
-			if err := client.FlushAll(ctx).Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}

@@ -1,11 +1,9 @@
 package redisstore_test
 
 import (
-	"bytes"
-	"net"
-	"os/exec"
+	"context"
+	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"verdict/preprocess/redisstore"
+	"verdict/preprocess/redisstore/redistest"
 )
 
 // server is a kind of Redis that tests run against.
@@ -26,6 +25,11 @@ var servers = []server{
 	{"redis", func(t testing.TB) redisstore.DialConfig { return startRedis(t) }},
 }
 
+// withCluster are all servers. A cluster takes 2 s to start.
+func withCluster() []server {
+	return append(slices.Clone(servers), server{"redis cluster", func(t testing.TB) redisstore.DialConfig { return clusterConfig(redistest.StartCluster(t)) }})
+}
+
 // patient is for tests that are not about time: other work on the machine may hold up a server for long.
 const patient = 10 * time.Second
 
@@ -34,67 +38,14 @@ func startMiniredis(t testing.TB) redisstore.DialConfig {
 	return redisstore.DialConfig{Addrs: []string{miniredis.RunT(t).Addr()}, Timeout: patient}
 }
 
-// startCluster runs a cluster that consists of one server, which has all slots. It takes Redis 2 s, so few tests do it.
-func startCluster(t testing.TB) redisstore.DialConfig {
-	t.Helper()
-	cfg := startRedis(t, "--cluster-enabled", "yes")
-	node := dial(t, cfg)
-	if err := node.Do(t.Context(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
-		t.Fatalf("giving the node its slots: %v", err)
-	}
-	for deadline := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
-		info, err := node.ClusterInfo(t.Context()).Result()
-		if err == nil && strings.Contains(info, "cluster_state:ok") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the cluster does not come up: %v\n%s", err, info)
-		}
-	}
-	cfg.Cluster = true
-	return cfg
-}
-
 // startRedis runs a real Redis for the time of a test.
 func startRedis(t testing.TB, args ...string) redisstore.DialConfig {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("left out: real Redis, since there is no redis-server on the PATH")
-	}
-	addr := freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	var log bytes.Buffer
-	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--unixsocket", "", "--loglevel", "warning"}, args...)
-	cmd := exec.Command(binary, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting redis-server: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for deadline := time.Now().Add(patient); ; time.Sleep(time.Millisecond) { // another process: there is nothing to wait on
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return redisstore.DialConfig{Addrs: []string{addr}, Timeout: patient}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("redis-server does not answer: %v", err)
-		}
-	}
+	return redisstore.DialConfig{Addrs: []string{redistest.Start(t, args...).Addr()}, Timeout: patient}
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+func clusterConfig(c *redistest.Cluster) redisstore.DialConfig {
+	return redisstore.DialConfig{Addrs: c.Addrs(), Cluster: true, Timeout: patient}
 }
 
 func dial(t testing.TB, cfg redisstore.DialConfig) redis.UniversalClient {
@@ -111,4 +62,46 @@ func fresh(client redis.UniversalClient) func() *redisstore.Store {
 		n++
 		return redisstore.New(client, redisstore.Config{Prefix: "t" + strconv.Itoa(n) + ":", Timeout: patient})
 	}
+}
+
+// keysOf returns every key under a prefix, on all nodes of a cluster.
+func keysOf(t testing.TB, client redis.UniversalClient, prefix string) []string {
+	t.Helper()
+	var keys []string
+	err := eachNode(t.Context(), client, func(ctx context.Context, node *redis.Client) error {
+		for scan := node.Scan(ctx, 0, "*", 1000).Iterator(); ; {
+			if !scan.Next(ctx) {
+				return scan.Err()
+			}
+			if key := scan.Val(); len(key) >= len(prefix) && key[:len(prefix)] == prefix { // MATCH would take a prefix for a pattern
+				keys = append(keys, key)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys) // SCAN may tell a key twice
+}
+
+func eachNode(ctx context.Context, client redis.UniversalClient, do func(context.Context, *redis.Client) error) error {
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok {
+		return do(ctx, client.(*redis.Client))
+	}
+	var nodes []*redis.Client
+	lock := make(chan struct{}, 1)
+	err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { // at the same time for all
+		lock <- struct{}{}
+		nodes = append(nodes, node)
+		<-lock
+		return nil
+	})
+	for _, node := range nodes {
+		if err == nil {
+			err = do(ctx, node)
+		}
+	}
+	return err
 }

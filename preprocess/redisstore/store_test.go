@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"slices"
 	"testing"
 
 	"verdict/preprocess"
@@ -9,7 +8,7 @@ import (
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	for _, server := range append(slices.Clone(servers), server{"redis cluster of one", startCluster}) {
+	for _, server := range withCluster() {
 		t.Run(server.name, func(t *testing.T) {
 			client := dial(t, server.start(t))
 			open := fresh(client)
