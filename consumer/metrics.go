@@ -15,6 +15,7 @@ type Metrics struct {
 	Retries        *prometheus.CounterVec   // :: fate: outage, lost
 	Stages         *prometheus.HistogramVec // :: stage, seconds
 	Latency        *prometheus.HistogramVec // :: lane, seconds from the order's record to its decision published
+	Lateness       *prometheus.HistogramVec // :: lane, seconds of event time behind the newest on the order's partition; of late orders alone
 	Batch          prometheus.Histogram     // orders
 	Repeats        prometheus.Counter
 	Degraded       prometheus.Counter
@@ -36,6 +37,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		// From 0.1 ms, below which nothing of a step is worth a look, to 13 s, by factors of 2 (1.4 would be finer at twice the series).
 		return f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "verdict", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}, []string{label})
 	}
+	lateness := prometheus.HistogramOpts{
+		Namespace: "verdict", Name: "order_lateness_seconds", Buckets: latenessBuckets(),
+		Help: "By how much late orders lie behind the newest event time before them on their partition. Orders in time are not in it.",
+	}
 	return &Metrics{
 		Orders:         counters("orders_total", "Orders decided, repeats too.", "lane"),
 		Decisions:      counters("decisions_total", "First decisions, by action.", "action"),
@@ -43,6 +48,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Retries:        counters("step_retries_total", "Steps that failed: outage (tried again), lost (given to another worker).", "fate"),
 		Stages:         times("stage_duration_seconds", "Time of one stage for a whole batch.", "stage"),
 		Latency:        times("decision_latency_seconds", "From the time of the order's record to its decision being durable.", "lane"),
+		Lateness:       f.NewHistogramVec(lateness, []string{"lane"}),
 		Batch:          f.NewHistogram(prometheus.HistogramOpts{Namespace: "verdict", Name: "batch_orders", Help: "Orders of one step.", Buckets: prometheus.ExponentialBuckets(1, 2, 12)}),
 		Repeats:        counter("repeats_total", "Later copies of an order, which got its first decision again."),
 		Degraded:       counter("degraded_total", "Decisions made without features or model."),

@@ -93,6 +93,9 @@ func (w *Worker) decodeRecord(ctx context.Context, k *work, r *Record) error {
 		}
 	}
 	order, err := schemas.NewOrder(fields, w.cfg.Binding, r.Value)
+	if err == nil {
+		err = w.inTime(ctx, k, &order, r)
+	}
 	if err != nil {
 		return err
 	}

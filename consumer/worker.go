@@ -33,6 +33,7 @@ type Config struct {
 	Ledger    Ledger           // nil keeps nothing: a replay, where a repeat is dropped
 	Decisions *schemas.DecisionCodec
 
+	Events      EventTimes       // orders outside are dead letters; zero takes any
 	Lane        string           // of metrics and logs: "async", "sync", "replay"
 	Topics      []string         // the order topics of all lanes, in one order for all workers: a source's number is made of the place here
 	ReplyTopics []string         // where replies may be sent
@@ -51,6 +52,7 @@ type Worker struct {
 	sources map[string]int32 // :: order topic → its part of Arrival.Source
 	replies map[string]bool  // :: reply topic that may be asked for → true
 	work    work             // owned by step, reused
+	reached progress         // owned by step
 	away    time.Time        // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
@@ -71,7 +73,7 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Worker{cfg: cfg, sources: make(map[string]int32), replies: make(map[string]bool)}
+	w := &Worker{cfg: cfg, sources: make(map[string]int32), replies: make(map[string]bool), reached: make(progress)}
 	for i, topic := range cfg.Topics {
 		w.sources[topic] = int32(i) << partitionBits
 	}
@@ -160,5 +162,6 @@ func (w *Worker) step(ctx context.Context, batch *Batch) error {
 		return fmt.Errorf("committing: %w", err)
 	}
 	w.cfg.Metrics.count(w.cfg.Lane, work)
+	w.reached.late(work, w.cfg.Metrics.Lateness.WithLabelValues(w.cfg.Lane))
 	return nil
 }

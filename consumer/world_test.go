@@ -30,6 +30,8 @@ type world struct {
 	faults    *faults
 	now       time.Time
 	registry  *schemas.Registry // nil: orders are JSON
+	events    consumer.EventTimes
+	metrics   *consumer.Metrics // nil measures nothing
 }
 
 const featureText = `
@@ -137,6 +139,7 @@ func (w *world) worker() *consumer.Worker {
 		Transport: w.transport, Orders: codec, Labels: codec, Binding: w.features.Binding(),
 		Extractor: preprocess.NewExtractor(w.features, w.store, time.Hour), Store: w.store, Scorer: w.scorer, Ledger: w.ledger,
 		Decisions: schemas.NewDecisionCodec(nil, ""), Lane: "test", Topics: []string{"orders", "orders.sync"}, ReplyTopics: []string{"replies"},
+		Events: w.events, Metrics: w.metrics,
 		Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, // another time at each try: a decision that is made twice shows
 	})
 	if err != nil {
@@ -331,5 +334,10 @@ func (l *ledger) First(ctx context.Context, records []consumer.Kept) ([][]byte, 
 }
 
 func (l *ledger) Find(ctx context.Context, id schemas.OrderID) ([]byte, bool, error) {
-	return l.inner.Find(ctx, id)
+	before, after := l.faults.next()
+	if before != nil {
+		return nil, false, before
+	}
+	record, found, err := l.inner.Find(ctx, id)
+	return record, found, errors.Join(err, after)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v3"
 
+	"verdict/consumer"
 	"verdict/consumer/kafka"
 	"verdict/schemas"
 	"verdict/schemas/strictyaml"
@@ -28,6 +29,7 @@ type Config struct {
 	Policy   string `koanf:"policy"`   // the policy (YAML)
 
 	Orders   OrdersConfig   `koanf:"orders"`
+	Events   EventsConfig   `koanf:"events"`
 	Kafka    KafkaConfig    `koanf:"kafka"`
 	Registry RegistryConfig `koanf:"registry"`
 	Redis    RedisConfig    `koanf:"redis"`
@@ -42,6 +44,20 @@ type OrdersConfig struct {
 	Schema   string `koanf:"schema"`    // .avsc or JSON Schema of the orders; empty is verdict's own order.avsc; "any" takes every JSON object
 	MaxBytes int    `koanf:"max_bytes"` // largest order, in bytes
 	Key      string `koanf:"key"`       // field that orders sent by the API are keyed by; empty is the first field of the feature set's first entity
+}
+
+// EventsConfig says how far an order's event time may lie from its record's time, which is the producer's (or the broker's, on a topic of LogAppendTime). An
+// order that lies further off is a dead letter, timestamp_range, and 422 on the API.
+type EventsConfig struct {
+	MaxAge time.Duration `koanf:"max_age"` // before the record's time; 0 is no limit, since a history that is produced today is old
+	// MaxAhead is after the record's time; 0 is no limit. The default passes local times that were written as UTC (up to 14 h ahead), and clocks that differ.
+	// Keep it below state.lateness: the newest order of an entity says which points are old enough to be dropped, so one of next year would empty its windows.
+	MaxAhead time.Duration `koanf:"max_ahead"`
+}
+
+// times returns the limits as the worker takes them.
+func (c EventsConfig) times() consumer.EventTimes {
+	return consumer.EventTimes{MaxAge: c.MaxAge, MaxAhead: c.MaxAhead}
 }
 
 // KafkaConfig is the connection (its keys are Kafka's own names, see kafka.Connection) and what verdict does with it.
@@ -110,6 +126,7 @@ type LogConfig struct {
 func defaultConfig() Config {
 	return Config{
 		Orders: OrdersConfig{MaxBytes: 64 << 10},
+		Events: EventsConfig{MaxAhead: 24 * time.Hour},
 		Kafka: KafkaConfig{
 			Topics: kafka.Topics{Orders: "orders", Sync: "orders.sync", Labels: "labels", Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
 			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4,

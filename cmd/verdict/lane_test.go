@@ -110,6 +110,7 @@ func TestBadOrdersBecomeDeadLettersAndTheNextGoodOneIsDecided(t *testing.T) {
 		strings.Repeat("[", 100_000):               "too_large",
 		`{"order_id":"not an id!","occurred_at":"2026-11-01T10:00:00Z","customer_id":"1","terminal_id":"2","amount":1}`: "id_format",
 		`{"order_id":"a","occurred_at":1793527200000000000,"customer_id":"1","terminal_id":"2","amount":1}`:             "timestamp_range",
+		`{"order_id":"a","occurred_at":"2199-01-01T00:00:00Z","customer_id":"1","terminal_id":"2","amount":1}`:          "timestamp_range",
 	}
 	for value := range bad {
 		s.produce(t, ctx, c, "orders", []byte(value))

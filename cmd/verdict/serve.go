@@ -248,7 +248,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			worker, err := consumer.New(consumer.Config{
 				Transport: transport, Orders: s.parts.orders, Labels: s.parts.labels, Binding: s.parts.features.Binding(),
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
-				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions,
+				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
 				Now: time.Now, Metrics: metrics, Log: s.log,
 			})
@@ -323,7 +323,25 @@ func (s *service) decodeOrder(raw []byte) (schemas.Order, uint64, error) {
 		return schemas.Order{}, 0, err
 	}
 	order, err := schemas.NewOrder(fields, s.parts.features.Binding(), raw)
+	if err == nil {
+		err = s.inTime(&order)
+	}
 	return order, schemas.Digest(fields), err
+}
+
+// inTime refuses before it is sent what the scorer would refuse: the order's record will have the time that it is now. A copy of an order that was decided
+// is not refused, and where the ledger cannot be asked the scorer is left to say.
+func (s *service) inTime(o *schemas.Order) error {
+	refused := s.cfg.Events.times().Check(o.At, time.Now(), s.parts.features.Binding().Time)
+	if refused == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Redis.Timeout)
+	defer cancel()
+	if _, decided, err := s.lookup(ctx, o.ID); decided || err != nil {
+		return nil
+	}
+	return refused
 }
 
 func (s *service) submit(ctx context.Context, r httpapi.Request) error {

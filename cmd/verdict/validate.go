@@ -18,6 +18,8 @@ func (c *Config) validate() error {
 	v.must(c.Model != "", "model: the model bundle is not named")
 	v.must(c.Policy != "", "policy: the policy is not named")
 	v.must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
+	v.must(c.Events.MaxAge >= 0, "events.max_age: must not be below 0")
+	v.must(c.Events.MaxAhead >= 0, "events.max_ahead: must not be below 0")
 	c.validateKafka(v)
 	c.validateState(v)
 	c.validateAPI(v)

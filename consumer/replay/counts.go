@@ -16,6 +16,7 @@ type counts struct {
 	conflicts atomic.Int64 // of the repeats: with other content
 	late      atomic.Int64 // behind an order with a later event time
 	tooLate   atomic.Int64 // of the late: by more than the lateness, so that what they ask for may be gone
+	latest    atomic.Int64 // of the late: the longest time that one lay behind, in nanoseconds
 	after     atomic.Int64 // at --until or later
 }
 
@@ -31,9 +32,10 @@ type Summary struct {
 	Conflicts   int64 // of the repeats, those with another content than the first
 	DeadLetters int64 // lines that are no order or no label
 	Labels      int64
-	Late        int64 // orders that lay behind one with a later event time
-	TooLate     int64 // of the late, those that were so by more than the lateness
-	After       int64 // orders at Until or later: not read
+	Late        int64         // orders that lay behind one with a later event time
+	TooLate     int64         // of the late, those that were so by more than the lateness
+	Latest      time.Duration // of the late: the longest time that one lay behind
+	After       int64         // orders at Until or later: not read
 	Elapsed     time.Duration
 }
 
@@ -55,6 +57,9 @@ func (s Summary) String() string {
 		fmt.Fprintf(&b, " (%d with another content)", s.Conflicts)
 	}
 	fmt.Fprintf(&b, ", %d dead letters, %d late", s.DeadLetters, s.Late)
+	if s.Late > 0 {
+		fmt.Fprintf(&b, ", the latest by %s", span(s.Latest))
+	}
 	if s.TooLate > 0 {
 		fmt.Fprintf(&b, " (%d beyond the lateness)", s.TooLate)
 	}
@@ -63,4 +68,13 @@ func (s Summary) String() string {
 	}
 	fmt.Fprintf(&b, "; %.1f s, %.0f orders/s", s.Elapsed.Seconds(), s.PerSecond())
 	return b.String()
+}
+
+// span writes a length of event time for people: 90 days are no 2160h0m0s.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d < 2*day {
+		return d.Round(time.Millisecond).String()
+	}
+	return fmt.Sprintf("%.1f days", d.Hours()/24)
 }

@@ -225,6 +225,6 @@ func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {
 	return Summary{
 		Write: cfg.Write, Decide: cfg.Decide,
 		Orders: c.orders.Load(), Rows: c.rows.Load(), Decisions: c.decisions.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
-		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), After: c.after.Load(), Elapsed: elapsed,
+		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), Latest: time.Duration(c.latest.Load()), After: c.after.Load(), Elapsed: elapsed,
 	}
 }

@@ -162,8 +162,9 @@ func TestReplayGivesARepeatNoSecondRow(t *testing.T) {
 func TestReplayCountsLateOrders(t *testing.T) {
 	cfg, _ := small(t, put(t, "orders.jsonl", []byte(order(1, "a", 100, 1)+order(2, "a", 99, 2)+order(3, "a", 10, 2)+order(4, "a", 100, 2))))
 	cfg.Lateness = 24 * time.Hour
-	if done := run(t, cfg); done.Late != 2 || done.TooLate != 1 {
-		t.Errorf("%d late and %d too late, want 2 and 1", done.Late, done.TooLate)
+	done := run(t, cfg)
+	if want := "2 late, the latest by 3.8 days (1 beyond the lateness)"; done.Late != 2 || done.TooLate != 1 || done.Latest != 90*time.Hour || !strings.Contains(done.String(), want) {
+		t.Errorf("want %q in %q", want, done)
 	}
 }
 

@@ -78,8 +78,10 @@ func (t *transport) admit(it *item) bool {
 		return false
 	}
 	if it.at.Before(t.newest) {
+		by := t.newest.Sub(it.at)
 		t.counts.late.Add(1)
-		if t.newest.Sub(it.at) > t.lateness {
+		t.counts.latest.Store(max(t.counts.latest.Load(), int64(by)))
+		if by > t.lateness {
 			t.counts.tooLate.Add(1)
 		}
 	} else {
