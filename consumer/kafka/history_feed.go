@@ -202,10 +202,13 @@ func (f *feed) request() *kmsg.FetchRequest {
 func (f *feed) parse(ctx context.Context, part *kmsg.FetchResponseTopicPartition) (chunk, error) {
 	opts := kgo.ProcessFetchPartitionOpts{Offset: f.next, IsolationLevel: kgo.ReadCommitted(), Topic: f.topic.Name, Partition: f.partition}
 	fetched, next := kgo.ProcessFetchPartition(opts, part, f.h.decompressor, nil)
-	if next == f.next {
-		if fetched.Err != nil {
+	if fetched.Err != nil {
+		if len(fetched.Records) == 0 {
 			return chunk{}, fmt.Errorf("%w: a batch is damaged: %w", errBroken, fetched.Err)
 		}
+		next = fetched.Records[len(fetched.Records)-1].Offset + 1 // as far as it is whole
+	}
+	if next == f.next {
 		return f.hole(ctx, part)
 	}
 	f.next, f.empty = next, 0
