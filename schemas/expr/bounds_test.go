@@ -254,6 +254,11 @@ func FuzzCompile(f *testing.F) {
 		if math.IsInf(got, 0) {
 			t.Errorf("%q = %v", text, got)
 		}
+		if p.HasQuick() {
+			if quick, ok := p.Quick(&in); ok && math.Float64bits(quick) != math.Float64bits(p.ByCEL(&in)) {
+				t.Errorf("%q = %v, by CEL %v", text, quick, p.ByCEL(&in))
+			}
+		}
 		again, err := expr.Compile(p.Text(), scope)
 		if err != nil {
 			t.Fatalf("%q: its text %q: %v", text, p.Text(), err)

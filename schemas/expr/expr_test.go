@@ -263,27 +263,3 @@ func TestCompileSaysWhereAndWhatIsMeant(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkNumber(b *testing.B) {
-	for _, text := range []string{"hour(occurred_at) <= 6", "amount / mean", "amount > 40 && mean < 30 || missing(empty)", "terminal_id in list('blocked')", "items.exists(i, i.price > 15)"} {
-		b.Run(text, func(b *testing.B) {
-			p, err := expr.Compile(text, scope)
-			if err != nil {
-				b.Fatal(err)
-			}
-			in := expr.Input{Fields: order(), Features: []float64{25, nan, 8, 1}, Score: 0.75}
-			b.ReportAllocs()
-			for b.Loop() {
-				p.Number(&in)
-			}
-		})
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	for b.Loop() {
-		if _, err := expr.Compile("amount > 40 && mean < 30 || missing(empty)", scope); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

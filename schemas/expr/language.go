@@ -165,7 +165,6 @@ func isMissing(v ref.Val) ref.Val {
 // earthRadiusKm is the mean radius of the WGS 84 ellipsoid (2a + b)/3, rounded as the IUGG gives it.
 const earthRadiusKm = 6371.0088
 
-// distanceKm is the great-circle distance by the haversine formula, on a sphere: off the ellipsoid's by up to 0.5 %.
 func distanceKm(args ...ref.Val) ref.Val {
 	var deg [4]float64
 	for i, a := range args {
@@ -175,12 +174,17 @@ func distanceKm(args ...ref.Val) ref.Val {
 		}
 		deg[i] = float64(d)
 	}
+	return numeral(greatCircleKm(deg))
+}
+
+// greatCircleKm is the distance by the haversine formula, on a sphere: off the ellipsoid's by up to 0.5 %. It is NaN where one of the two (latitude, longitude) is no place on Earth.
+func greatCircleKm(deg [4]float64) float64 {
 	if math.Abs(deg[0]) > 90 || math.Abs(deg[2]) > 90 || math.Abs(deg[1]) > 360 || math.Abs(deg[3]) > 360 {
-		return errMissing // no place on Earth
+		return math.NaN()
 	}
 	lat1, lat2 := deg[0]*math.Pi/180, deg[2]*math.Pi/180
 	sinLat := math.Sin((lat2 - lat1) / 2)
 	sinLon := math.Sin((deg[3] - deg[1]) * math.Pi / 180 / 2)
 	h := sinLat*sinLat + math.Cos(lat1)*math.Cos(lat2)*sinLon*sinLon
-	return numeral(2 * earthRadiusKm * math.Asin(math.Sqrt(min(1, h))))
+	return 2 * earthRadiusKm * math.Asin(math.Sqrt(min(1, h)))
 }

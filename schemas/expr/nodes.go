@@ -187,11 +187,19 @@ func inList(v ref.Val, list List) ref.Val {
 	case types.String:
 		return types.Bool(list.Has(string(v)))
 	case types.Double:
-		if f := float64(v); f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
-			return types.Bool(list.Has(strconv.FormatInt(int64(f), 10)))
+		if key, ok := integerKey(float64(v)); ok {
+			return types.Bool(list.Has(key))
 		}
 	}
 	return errMissing
+}
+
+// integerKey returns a number as an id; false where it is no integer that a double holds exactly.
+func integerKey(f float64) (string, bool) {
+	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return "", false
+	}
+	return strconv.FormatInt(int64(f), 10), true
 }
 
 // field returns the order's field as CEL takes it. One of another kind than its schema promised is missing.
@@ -210,9 +218,9 @@ func (s *state) field(as string, path schemas.Path, slot int) ref.Val {
 		if v.Kind() != schemas.String && v.Kind() != schemas.Int { // an id in a string field may have come as an integer
 			return errMissing
 		}
-		return textOf(v)
+		return textual(v)
 	case callKey:
-		return textOf(v)
+		return textual(v)
 	}
 	if v.Kind() != schemas.List && v.Kind() != schemas.Object {
 		return toCEL(v)
@@ -256,20 +264,28 @@ func toCEL(v schemas.Value) ref.Val {
 	}
 }
 
-// textOf returns v as text: a string as it is, an integer exactly.
-func textOf(v schemas.Value) ref.Val {
+// textOf returns v as text: a string as it is, an integer exactly; false where it has none.
+func textOf(v schemas.Value) (string, bool) {
 	switch v.Kind() {
 	case schemas.String:
-		return types.String(v.Str())
+		return v.Str(), true
 	case schemas.Int:
-		return types.String(strconv.FormatInt(v.Int(), 10))
+		return strconv.FormatInt(v.Int(), 10), true
 	case schemas.Float:
-		return types.String(strconv.FormatFloat(v.Number(), 'f', -1, 64))
+		return strconv.FormatFloat(v.Number(), 'f', -1, 64), true
 	case schemas.Bool:
-		return types.String(strconv.FormatBool(v.Bool()))
+		return strconv.FormatBool(v.Bool()), true
 	case schemas.Time:
-		return types.String(time.UnixMicro(v.Micros()).UTC().Format(time.RFC3339Nano))
+		return time.UnixMicro(v.Micros()).UTC().Format(time.RFC3339Nano), true
 	default:
+		return "", false
+	}
+}
+
+func textual(v schemas.Value) ref.Val {
+	s, ok := textOf(v)
+	if !ok {
 		return errMissing
 	}
+	return types.String(s)
 }
