@@ -34,7 +34,11 @@ type DialConfig struct {
 
 // Dial makes a client. It does not connect yet.
 func Dial(cfg DialConfig) redis.UniversalClient {
-	return redis.NewUniversalClient(Options(cfg))
+	client := redis.NewUniversalClient(Options(cfg))
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.AddHook(movedHook{cluster})
+	}
+	return client
 }
 
 // Options are the settings under which a Store is right and quick to fail; each differs from what go-redis does by default.

@@ -85,19 +85,27 @@ func (c *Cluster) Slot(key string) int {
 // Owner returns the node that holds a slot.
 func (c *Cluster) Owner(slot int) *Server {
 	c.t.Helper()
-	shards, err := c.Nodes[0].admin.ClusterShards(c.t.Context()).Result()
+	owner, err := c.Nodes[0].owner(c.t.Context(), slot)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	return c.Nodes[slices.IndexFunc(c.Nodes, func(n *Server) bool { return strings.HasSuffix(n.addr, owner) })]
+}
+
+// owner returns the address, from its colon on, of the node that holds a slot, as this node sees it.
+func (s *Server) owner(ctx context.Context, slot int) (string, error) {
+	shards, err := s.admin.ClusterShards(ctx).Result()
+	if err != nil {
+		return "", err
 	}
 	for _, shard := range shards {
 		for _, r := range shard.Slots {
 			if r.Start <= int64(slot) && int64(slot) <= r.End {
-				return c.Nodes[slices.IndexFunc(c.Nodes, func(n *Server) bool { return strings.HasSuffix(n.addr, ":"+strconv.FormatInt(shard.Nodes[0].Port, 10)) })]
+				return ":" + strconv.FormatInt(shard.Nodes[0].Port, 10), nil
 			}
 		}
 	}
-	c.t.Fatalf("nobody holds slot %d", slot)
-	return nil
+	return "", fmt.Errorf("nobody holds slot %d", slot)
 }
 
 // Move moves a slot and all its keys from the node that holds it to another, as an operator's tool does, and calls between after each step, since what
@@ -122,5 +130,21 @@ func (c *Cluster) Move(slot int, to *Server, between func(step string)) {
 	for _, n := range append([]*Server{to, from}, c.Nodes...) { // in this order nobody is ever told of a slot that nobody holds
 		n.Do("cluster", "setslot", slot, "node", toID)
 		between("a node knows")
+	}
+	// Word that was under way meanwhile may have undone it for a moment.
+	err := eventually(c.t.Context(), func(ctx context.Context) error {
+		for _, n := range c.Nodes {
+			owner, err := n.owner(ctx, slot)
+			if err != nil {
+				return err
+			}
+			if !strings.HasSuffix(to.addr, owner) {
+				return fmt.Errorf("a node takes %s for the owner of a slot that went to %s", owner, to.addr)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
 	}
 }
