@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,7 +14,7 @@ import (
 
 // RedisLedgerConfig says where in Redis a RedisLedger lives and how long it keeps. The zero value is usable.
 type RedisLedgerConfig struct {
-	Prefix  string        // of all keys; "" is "verdict:"
+	Prefix  string        // of all keys; "" is "verdict:". Braces in it become parentheses: a cluster looks for the first pair of braces
 	Keep    time.Duration // how long a decision stands; zero is 30 days: longer than any topic of orders is read again
 	Timeout time.Duration // how long Redis may take for a few records; zero is 50 ms. Many have half a millisecond more for each
 }
@@ -40,7 +41,8 @@ func NewRedisLedger(client redis.UniversalClient, cfg RedisLedgerConfig) *RedisL
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 50 * time.Millisecond
 	}
-	return &RedisLedger{client: client, prefix: cfg.Prefix, keep: cfg.Keep, timeout: cfg.Timeout}
+	prefix := strings.NewReplacer("{", "(", "}", ")").Replace(cfg.Prefix) // as the store does
+	return &RedisLedger{client: client, prefix: prefix, keep: cfg.Keep, timeout: cfg.Timeout}
 }
 
 // First is Ledger's. A call made again returns what the first time kept.

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,46 +16,27 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"verdict/consumer"
+	"verdict/preprocess/redisstore"
+	"verdict/preprocess/redisstore/redistest"
 	"verdict/schemas"
 )
 
-// ledgerServers are the kinds of Redis that the ledger is tested on.
-func ledgerServers(t *testing.T) map[string]string {
-	t.Helper()
-	servers := map[string]string{"miniredis": miniredis.RunT(t).Addr()}
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Log("left out: real Redis, since there is no redis-server on the PATH")
-		return servers
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	cmd := exec.Command(binary, "--port", strings.TrimPrefix(addr, "127.0.0.1:"), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--unixsocket", "")
-	cmd.Dir = t.TempDir()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // another process: there is nothing to wait on
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			_ = conn.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("redis-server does not answer")
-		}
-	}
-	servers["redis"] = addr
-	return servers
+// ledgerServer is a kind of Redis that the ledger is tested on.
+type ledgerServer struct {
+	name  string
+	start func(t *testing.T) string // returns its address
 }
 
-func ledgerClient(t *testing.T, addr string) redis.UniversalClient {
+func ledgerServers() []ledgerServer {
+	return []ledgerServer{
+		{"miniredis", func(t *testing.T) string { return miniredis.RunT(t).Addr() }},
+		{"redis", func(t *testing.T) string { return redistest.Start(t).Addr() }},
+	}
+}
+
+func ledgerClient(t *testing.T, addrs ...string) redis.UniversalClient {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true, Protocol: 2, DisableIdentity: true})
+	client := redisstore.Dial(redisstore.DialConfig{Addrs: addrs, Cluster: len(addrs) > 1, Timeout: 10 * time.Second})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
@@ -74,43 +55,46 @@ func texts(records [][]byte) []string {
 }
 
 func TestRedisLedgerKeepsTheFirstDecision(t *testing.T) {
-	for name, addr := range ledgerServers(t) {
-		t.Run(name, func(t *testing.T) {
-			ctx, client := t.Context(), ledgerClient(t, addr)
-			one, other := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second}), consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
-			steps := []struct {
-				ledger *consumer.RedisLedger
-				send   []consumer.Kept
-				want   []string
-			}{
-				{one, nil, []string{}},
-				{one, []consumer.Kept{kept("a", "a1"), kept("b", "b1"), kept("a", "a2")}, []string{"a1", "b1", "a1"}},
-				{one, []consumer.Kept{kept("a", "a1"), kept("b", "b1"), kept("a", "a2")}, []string{"a1", "b1", "a1"}},
-				{other, []consumer.Kept{kept("b", "b2"), kept("c", ""), kept("c", "c2")}, []string{"b1", "", ""}},
-			}
-			for i, step := range steps {
-				got, err := step.ledger.First(ctx, step.send)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(step.want, texts(got)); diff != "" {
-					t.Errorf("step %d (-want +got):\n%s", i, diff)
-				}
-			}
-			if record, found, err := other.Find(ctx, "a"); !bytes.Equal(record, []byte("a1")) || !found || err != nil {
-				t.Errorf("Find gives %q, %v, %v", record, found, err)
-			}
-			if record, found, err := other.Find(ctx, "z"); record != nil || found || err != nil {
-				t.Errorf("Find of an order without a decision gives %q, %v, %v", record, found, err)
-			}
-		})
+	for _, server := range ledgerServers() {
+		t.Run(server.name, func(t *testing.T) { keepsTheFirst(t, ledgerClient(t, server.start(t))) })
+	}
+}
+
+func keepsTheFirst(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	ctx, cfg := t.Context(), consumer.RedisLedgerConfig{Timeout: 10 * time.Second}
+	one, other := consumer.NewRedisLedger(client, cfg), consumer.NewRedisLedger(client, cfg)
+	steps := []struct {
+		ledger *consumer.RedisLedger
+		send   []consumer.Kept
+		want   []string
+	}{
+		{one, nil, []string{}},
+		{one, []consumer.Kept{kept("a", "a1"), kept("b", "b1"), kept("a", "a2")}, []string{"a1", "b1", "a1"}},
+		{one, []consumer.Kept{kept("a", "a1"), kept("b", "b1"), kept("a", "a2")}, []string{"a1", "b1", "a1"}},
+		{other, []consumer.Kept{kept("b", "b2"), kept("c", ""), kept("c", "c2")}, []string{"b1", "", ""}},
+	}
+	for i, step := range steps {
+		got, err := step.ledger.First(ctx, step.send)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, texts(got)); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if record, found, err := other.Find(ctx, "a"); !bytes.Equal(record, []byte("a1")) || !found || err != nil {
+		t.Errorf("Find gives %q, %v, %v", record, found, err)
+	}
+	if record, found, err := other.Find(ctx, "z"); record != nil || found || err != nil {
+		t.Errorf("Find of an order without a decision gives %q, %v, %v", record, found, err)
 	}
 }
 
 func TestRedisLedgerRecordsExpire(t *testing.T) {
-	for name, addr := range ledgerServers(t) {
-		t.Run(name, func(t *testing.T) {
-			ctx, client := t.Context(), ledgerClient(t, addr)
+	for _, server := range ledgerServers() {
+		t.Run(server.name, func(t *testing.T) {
+			ctx, client := t.Context(), ledgerClient(t, server.start(t))
 			l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: "p:", Keep: time.Hour, Timeout: 10 * time.Second})
 			for range 2 {
 				if _, err := l.First(ctx, []consumer.Kept{kept("a", "a1")}); err != nil {
@@ -125,9 +109,9 @@ func TestRedisLedgerRecordsExpire(t *testing.T) {
 }
 
 func TestRedisLedgerRefusedCommandFailsTheCall(t *testing.T) {
-	for name, addr := range ledgerServers(t) {
-		t.Run(name, func(t *testing.T) {
-			ctx, client := t.Context(), ledgerClient(t, addr)
+	for _, server := range ledgerServers() {
+		t.Run(server.name, func(t *testing.T) {
+			ctx, client := t.Context(), ledgerClient(t, server.start(t))
 			l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
 			if err := client.RPush(ctx, "verdict:d:{b}", "x").Err(); err != nil {
 				t.Fatal(err)
@@ -160,25 +144,83 @@ func (h *replyLoser) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 }
 
 func TestRedisLedgerCallMadeAgainKeepsWhatTheFirstKept(t *testing.T) {
-	for name, addr := range ledgerServers(t) {
-		for n, do := range []func(int) int{func(int) int { return 0 }, func(n int) int { return n / 2 }, func(n int) int { return n }} {
-			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
-				ctx, failing := t.Context(), ledgerClient(t, addr)
-				failing.AddHook(&replyLoser{do})
-				cfg := consumer.RedisLedgerConfig{Prefix: fmt.Sprint(n, ":"), Timeout: 10 * time.Second}
-				if _, err := consumer.NewRedisLedger(failing, cfg).First(ctx, []consumer.Kept{kept("a", "a1"), kept("b", "b1")}); !errors.Is(err, errLine) {
-					t.Fatalf("the fault is reported as %v", err)
-				}
-				// The worker decides again; if the clock is in the decision, the record differs.
-				got, err := consumer.NewRedisLedger(ledgerClient(t, addr), cfg).First(ctx, []consumer.Kept{kept("a", "a2"), kept("b", "b2")})
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := [][]string{{"a2", "b2"}, {"a1", "b2"}, {"a1", "b1"}}[n]
-				if diff := cmp.Diff(want, texts(got)); diff != "" {
-					t.Errorf("(-want +got):\n%s", diff)
-				}
-			})
+	for _, server := range ledgerServers() {
+		t.Run(server.name, func(t *testing.T) { againKeepsTheFirst(t, server.start(t)) })
+	}
+}
+
+func againKeepsTheFirst(t *testing.T, addrs ...string) {
+	t.Helper()
+	for n, do := range []func(int) int{func(int) int { return 0 }, func(n int) int { return n / 2 }, func(n int) int { return n }} {
+		ctx, failing := t.Context(), ledgerClient(t, addrs...)
+		failing.AddHook(&replyLoser{do})
+		cfg := consumer.RedisLedgerConfig{Prefix: fmt.Sprint(n, ":"), Timeout: 10 * time.Second}
+		if _, err := consumer.NewRedisLedger(failing, cfg).First(ctx, []consumer.Kept{kept("a", "a1"), kept("b", "b1")}); !errors.Is(err, errLine) {
+			t.Fatalf("the fault is reported as %v", err)
+		}
+		// The worker decides again; if the clock is in the decision, the record differs.
+		got, err := consumer.NewRedisLedger(ledgerClient(t, addrs...), cfg).First(ctx, []consumer.Kept{kept("a", "a2"), kept("b", "b2")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := [][]string{{"a2", "b2"}, {"a1", "b2"}, {"a1", "b1"}}[n]
+		if diff := cmp.Diff(want, texts(got)); diff != "" {
+			t.Errorf("fault %d (-want +got):\n%s", n, diff)
 		}
 	}
+}
+
+// TestRedisLedgerOnACluster: records on all nodes, of which one moves to another, dies and comes back empty.
+func TestRedisLedgerOnACluster(t *testing.T) {
+	c := redistest.StartCluster(t)
+	client := ledgerClient(t, c.Addrs()...)
+	keepsTheFirst(t, client)
+	againKeepsTheFirst(t, c.Addrs()...)
+
+	l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: "{app}:", Timeout: 200 * time.Millisecond})
+	var first, later []consumer.Kept
+	var want []string
+	for n := range 500 {
+		id, record := "o"+strconv.Itoa(n), "r"+strconv.Itoa(n)
+		first, later, want = append(first, kept(id, record)), append(later, kept(id, "another")), append(want, record)
+	}
+	keeps := func(what string, records []consumer.Kept) {
+		t.Helper()
+		var got [][]byte
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			var err error
+			if got, err = l.First(t.Context(), records); err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: it still fails: %v", what, err)
+			}
+		}
+		if diff := cmp.Diff(want, texts(got)); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	keeps("first", first)
+	slot := c.Slot("{o7}")
+	to := c.Nodes[(slices.Index(c.Nodes, c.Owner(slot))+1)%3]
+	c.Move(slot, to, func(step string) {
+		keeps(step, later)
+		if record, found, err := l.Find(t.Context(), "o7"); string(record) != "r7" || !found || err != nil {
+			t.Errorf("%s: Find gives %q, %v, %v", step, record, found, err)
+		}
+	})
+
+	to.Kill()
+	start := time.Now()
+	if got, err := l.First(t.Context(), later); err == nil || got != nil || time.Since(start) > time.Second {
+		t.Errorf("without a node First took %v and gives %d records, %v", time.Since(start), len(got), err)
+	}
+	to.Restart()
+	c.AwaitReady()
+	for n := range want {
+		if c.Owner(c.Slot("{"+string(first[n].ID)+"}")) == to {
+			want[n] = "another"
+		}
+	}
+	keeps("with a node that came back empty", later)
 }
