@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"verdict/consumer"
 	"verdict/consumer/replay"
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
@@ -27,6 +28,7 @@ type replayFlags struct {
 	since, until                     string
 	lateness                         durationFlag
 	out, write                       string
+	config                           string
 }
 
 func newReplayCommand() *cobra.Command {
@@ -36,13 +38,18 @@ func newReplayCommand() *cobra.Command {
 		Short: "Run a history of orders through features, model and policy",
 		Long: `Run a history of orders through the same path as live, and write what would have been computed and decided at the time.
 
-SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, or - for JSON lines on stdin. An order sees the labels that were known by its
-own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
+SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, - for JSON lines on stdin, or kafka://broker[,broker]/topic[,topic]: all that the
+topics held when the replay began, in the order in which it was written, read without a group, so that nobody notices. An order sees the labels that were
+known by its own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
 
 Files in --out, all of them complete or none there: features.csv (order_id, then the features in order; missing is empty; numbers in the fewest digits that
-read back the same, whole ones plain below 1e16 and from there on as 1e+16, which pandas reads as float64) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.`,
+read back the same, whole ones plain below 1e16 and from there on as 1e+16, which pandas reads as float64) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.
+
+How kafka:// is reached (TLS, SASL), where the schema registry is and which event times are refused: the sections kafka, registry and events of the config
+that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 		Example: `  verdict replay --orders orders.jsonl.gz --labels labels.jsonl.gz --features card.yaml --since 2018-07-25 --write features:parquet
   verdict replay --orders orders.avro --features card.yaml --model models/card/1 --policy policy.yaml --out run1
+  verdict replay --orders kafka://broker:9092/orders --labels kafka://broker:9092/labels --features card.yaml -c verdict.yaml
   zcat orders.gz | verdict replay --orders - --features card.yaml --out -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -58,6 +65,7 @@ read back the same, whole ones plain below 1e16 and from there on as 1e+16, whic
 	flags.StringVar(&f.until, "until", "", "read no order of this `TIME` or later")
 	flags.Var(&f.lateness, "lateness", "how far behind the newest an order may lie and still find all that it asks for")
 	flags.StringVar(&f.out, "out", ".", "`DIR` of the files; - writes the features as CSV to stdout, and nothing else")
+	flags.StringVarP(&f.config, "config", "c", "", "the config that says how kafka:// and the schema registry are reached: `FILE`")
 	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions (default features, and decisions with --model or --policy)")
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -68,7 +76,7 @@ read back the same, whole ones plain below 1e16 and from there on as 1e+16, whic
 }
 
 func (f *replayFlags) run(cmd *cobra.Command) error {
-	cfg, err := f.config()
+	cfg, err := f.replay()
 	if err != nil {
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
@@ -95,18 +103,25 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// config makes the replay's configuration of the flags, and reads the files that they name.
-func (f *replayFlags) config() (replay.Config, error) {
+// replay makes the replay's configuration of the flags, and reads the files that they name.
+func (f *replayFlags) replay() (replay.Config, error) {
 	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
 	if len(f.models) > 1 || len(f.policies) > 1 {
 		return cfg, errors.New("one --model and one --policy: comparing several is not there yet")
 	}
-	var err error
-	if cfg.Orders, err = location(f.orders); err != nil {
+	reach, err := f.reach()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Registry, err = reach.registry(); err != nil {
+		return cfg, err
+	}
+	cfg.Events = reach.events
+	if cfg.Orders, err = reach.location(f.orders, consumer.Orders); err != nil {
 		return cfg, fmt.Errorf("--orders: %w", err)
 	}
 	if f.labels != "" {
-		labels, err := location(f.labels)
+		labels, err := reach.location(f.labels, consumer.Labels)
 		if err != nil {
 			return cfg, fmt.Errorf("--labels: %w", err)
 		}
@@ -128,15 +143,6 @@ func (f *replayFlags) config() (replay.Config, error) {
 		return cfg, err
 	}
 	return cfg, f.outputs(&cfg)
-}
-
-// location reads a SRC, whose file must be there.
-func location(s string) (replay.Location, error) {
-	at, err := replay.ParseLocation(s)
-	if err == nil && !at.Stdin() {
-		_, err = os.Stat(s)
-	}
-	return at, err
 }
 
 func (f *replayFlags) times(cfg *replay.Config) (err error) {

@@ -40,6 +40,7 @@ func replayUnder(ctx context.Context, t *testing.T, stdin string, args ...string
 		"small.yaml": replaySpec, "orders.jsonl": replayOrders,
 		"typo.yaml":   "name: small\nversion: 1\nrules:\n  - {id: all, when: amonut >= 1, then: review}\n",
 		"scored.yaml": "name: small\nversion: 1\nrules:\n  - {id: all, when: score >= 1, then: review}\n",
+		"wrong.yaml":  "kafka: {security_protocol: TLS}\n",
 		"policy.yaml": "name: small\nversion: 1\nrules:\n  - {id: all, when: n >= 1, then: approve}\non_degraded: review\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -50,7 +51,7 @@ func replayUnder(ctx context.Context, t *testing.T, stdin string, args ...string
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
 	}
-	c := newReplayCommand() //nolint:contextcheck // it has it from cobra
+	c := newReplayCommand()
 	c.SetArgs(args)
 	var out, told bytes.Buffer
 	c.SetIn(strings.NewReader(stdin))
@@ -101,7 +102,11 @@ func TestReplayCommandIsAFilter(t *testing.T) {
 
 func TestReplayCommandRefusesWrongUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"--orders kafka://broker/orders":                                       "kafka:// is not a source of a replay yet",
+		"--orders http://broker/orders":                                        "http:// is not a source of a replay",
+		"--orders kafka://broker":                                              "kafka://broker is not kafka://host:port",
+		"--orders - --labels kafka:///labels":                                  "kafka:///labels is not kafka://host:port",
+		"--orders kafka://broker/orders -c DIR/nothing.yaml":                   "no such file",
+		"--orders kafka://broker/orders -c DIR/wrong.yaml":                     "kafka.security_protocol",
 		"--orders DIR/nothing.jsonl":                                           "no such file",
 		"--orders DIR/small.yaml":                                              "not a source",
 		"--orders - --labels -":                                                "cannot both",

@@ -20,7 +20,8 @@ type deadLetters struct {
 	n    int64
 }
 
-// deadLetter is a line of the file. Lines count from 1, as editors do; in an Avro file it is the place of the record.
+// deadLetter is a line of the file. Lines count from 1, as editors do; in an Avro file it is the place of the record. Of what lay in a topic, the file is
+// topic/partition and the line its offset.
 type deadLetter struct {
 	File   string `json:"file"`
 	Line   int64  `json:"line"`
@@ -48,11 +49,15 @@ func (d *deadLetters) add(letter deadLetter) error {
 	return err
 }
 
-// letterOf returns the dead letter of a record that err says is malformed; any other error is no dead letter.
-func letterOf(file string, offset int64, err error) (deadLetter, bool) {
+// letterOf returns the dead letter of an item that is malformed; any other error of it is no dead letter.
+func letterOf(at Location, it *item) (deadLetter, bool) {
 	bad := (*schemas.Malformed)(nil)
-	if !errors.As(err, &bad) {
+	if !errors.As(it.bad, &bad) {
 		return deadLetter{}, false
 	}
-	return deadLetter{File: file, Line: offset + 1, Code: bad.Code, Detail: bad.Detail}, true
+	letter := deadLetter{File: at.String(), Line: it.offset + 1, Code: bad.Code, Detail: bad.Detail}
+	if r := it.record; r != nil {
+		letter.File, letter.Line = fmt.Sprintf("%s/%d", r.Topic, r.Partition), r.Offset
+	}
+	return letter, true
 }

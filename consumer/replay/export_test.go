@@ -12,7 +12,7 @@ var AppendNumber = appendNumber
 func Progress(to io.Writer, terminal bool, orders, read, size int64) (end func()) {
 	c := new(counts)
 	c.orders.Store(orders)
-	return startProgress(to, terminal, false, &stream{read: func() int64 { return read }, size: size}, c).end
+	return startProgress(to, terminal, false, &stream{read: func() int64 { return read }, size: size, of: "the file"}, c).end
 }
 
 // Line is a line as a lineReader tells it.

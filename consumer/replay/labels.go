@@ -33,7 +33,7 @@ func readLabels(ctx context.Context, from *source, letters *deadLetters) (histor
 				h.labels = append(h.labels, items[i].label)
 				continue
 			}
-			letter, ok := letterOf(from.at.String(), items[i].offset, items[i].bad)
+			letter, ok := letterOf(from.at, &items[i])
 			if !ok {
 				return history{}, items[i].bad
 			}

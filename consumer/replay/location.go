@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -15,21 +16,25 @@ import (
 type encoding uint8
 
 const (
-	jsonLines encoding = iota
-	avroFile           // an object container file: it carries its own schema
+	jsonLines    encoding = iota
+	avroFile              // an object container file: it carries its own schema
+	topicRecords          // records of Kafka topics
 )
 
-// Location is where a history lies: a file (.jsonl or .avro, also .gz or .zst) or "-", JSON lines on stdin.
+// Location is where a history lies: a file (.jsonl or .avro, also .gz or .zst), "-", JSON lines on stdin, or topics (FromTopics).
 type Location struct {
 	path       string // "" is stdin
 	encoding   encoding
 	compressed string // ".gz", ".zst" or ""
+
+	topics    []string // of topicRecords, with what opens them
+	subscribe func(context.Context) (Topics, error)
 }
 
-// ParseLocation reads a location as it is given on the command line. It opens nothing.
+// ParseLocation reads a file's location as it is given on the command line. It opens nothing.
 func ParseLocation(s string) (Location, error) {
 	if scheme, _, ok := strings.Cut(s, "://"); ok {
-		return Location{}, fmt.Errorf("%s:// is not a source of a replay yet: give a file (.jsonl or .avro, also .gz or .zst) or -", scheme)
+		return Location{}, fmt.Errorf("%s:// is not a source of a replay: give kafka://, a file (.jsonl or .avro, also .gz or .zst) or -", scheme)
 	}
 	if s == "-" {
 		return Location{}, nil
@@ -68,12 +73,17 @@ func (l Location) Base() string { return filepath.Base(l.String()) }
 type stream struct {
 	io.Reader // what was written, decompressed
 	read      func() int64
-	size      int64 // bytes of the file as it lies on disk, 0 when unknown
+	size      int64  // bytes of the file as it lies on disk, or offsets of topics; 0 when unknown
+	of        string // what has the size
+	topics    Topics // instead of bytes
 	close     func()
 }
 
 // open opens the location. Its read count goes by the bytes on disk, so that it can be held against the size.
-func (l Location) open(stdin io.Reader) (*stream, error) {
+func (l Location) open(ctx context.Context, stdin io.Reader) (*stream, error) {
+	if l.InTopics() {
+		return l.openTopics(ctx)
+	}
 	if l.Stdin() {
 		counted := &countingReader{r: stdin}
 		return &stream{Reader: counted, read: counted.n.Load, close: func() {}}, nil
@@ -90,7 +100,7 @@ func (l Location) open(stdin io.Reader) (*stream, error) {
 		return nil, closing(file, fmt.Errorf("%s is a folder", l.path))
 	}
 	counted := &countingReader{r: file}
-	s := &stream{Reader: counted, read: counted.n.Load, size: info.Size(), close: func() { _ = file.Close() }}
+	s := &stream{Reader: counted, read: counted.n.Load, size: info.Size(), of: "the file", close: func() { _ = file.Close() }}
 	switch l.compressed {
 	case ".gz":
 		plain, err := gzip.NewReader(counted)

@@ -75,7 +75,7 @@ func (p *progress) lines() {
 		case <-tick.C:
 			orders := p.counts.orders.Load()
 			if p.in.size > 0 {
-				_, _ = fmt.Fprintf(p.to, "replay: %d orders, %.0f %% of the file, %.0f orders/s\n", orders, 100*float64(p.in.read())/float64(p.in.size), p.rate(orders))
+				_, _ = fmt.Fprintf(p.to, "replay: %d orders, %.0f %% of %s, %.0f orders/s\n", orders, 100*float64(p.in.read())/float64(p.in.size), p.in.of, p.rate(orders))
 			} else {
 				_, _ = fmt.Fprintf(p.to, "replay: %d orders, %.0f orders/s\n", orders, p.rate(orders))
 			}

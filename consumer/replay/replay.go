@@ -1,4 +1,4 @@
-// Package replay runs a history through the worker: orders and labels come from files, features and decisions go to files. It is the live path with
+// Package replay runs a history through the worker: orders and labels come from files or topics, features and decisions go to files. It is the live path with
 // other ends. Time is the orders' own, nothing on the path asks the clock, so the same history gives the same bytes each time, whatever the batch size.
 //
 // A source is read by one goroutine and decoded by some (source.go); the transport puts the labels in their places (transport.go); the worker's step
@@ -39,10 +39,11 @@ func (f Format) file() string {
 
 // Config says what is replayed, through what, and where to. Orders, Features, Store and Out are required.
 type Config struct {
-	Orders Location
-	Labels *Location       // nil: no labels
-	Stdin  io.Reader       // what "-" reads
-	Schema *schemas.Schema // of the orders; nil takes any object, and holds the fields of Features and of Scorer's policy against the first orders
+	Orders   Location
+	Labels   *Location         // nil: no labels
+	Stdin    io.Reader         // what "-" reads
+	Registry *schemas.Registry // of what lies in topics in Avro; nil: it is JSON
+	Schema   *schemas.Schema   // of the orders; nil takes any object, and holds the fields of Features and of Scorer's policy against the first orders
 
 	Features *preprocess.FeatureSet
 	File     string           // where Features was read from, for messages
@@ -50,9 +51,10 @@ type Config struct {
 	Lateness time.Duration    // how far behind the newest an order may lie and still find all that it asks for
 	Scorer   *scorer.Scorer   // nil: features only
 
-	Since time.Time // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
-	Until time.Time // orders at or after it are not read; zero: all are
-	Batch int       // orders a step; 0 is 1,000
+	Events consumer.EventTimes // orders outside are dead letters, as live; a file's records have no time, and pass
+	Since  time.Time           // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
+	Until  time.Time           // orders at or after it are not read; zero: all are
+	Batch  int                 // orders a step; 0 is 1,000
 
 	Write  Format    // of the features
 	Decide bool      // writes decisions.jsonl, which needs a Scorer
@@ -140,7 +142,7 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 		}
 	}
 	binding := cfg.Features.Binding()
-	orders, err := openSource(ctx, cfg.Orders, cfg.Stdin, cfg.Schema, func(it *item) error {
+	orders, err := openSource(ctx, cfg.Orders, cfg.Stdin, cfg.Schema, cfg.Registry, func(it *item) error {
 		order, err := schemas.NewOrder(it.fields, binding, it.raw)
 		it.at = order.At
 		return err
@@ -160,7 +162,7 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 }
 
 func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
-	labels, err := openSource(ctx, *cfg.Labels, cfg.Stdin, nil, func(it *item) (err error) {
+	labels, err := openSource(ctx, *cfg.Labels, cfg.Stdin, nil, cfg.Registry, func(it *item) (err error) {
 		it.label, err = schemas.NewLabel(it.fields)
 		return err
 	})
@@ -182,8 +184,9 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 		Store:     cfg.Store,
 		Scorer:    cfg.Scorer,
 		Decisions: schemas.NewDecisionCodec(nil, ""),
+		Events:    cfg.Events,
 		Lane:      "replay",
-		Topics:    []string{cfg.Orders.Base()},
+		Topics:    cfg.Orders.names(),
 		Observe:   t.observe,
 	})
 	if err != nil {

@@ -10,24 +10,27 @@ import (
 	"sync"
 	"time"
 
+	"verdict/consumer"
 	"verdict/schemas"
 )
 
 // item is one record of a source.
 type item struct {
-	offset int64          // its line, or its place in an Avro file, from 0
-	raw    []byte         // its text; nil in an Avro file. Of a line too long only the beginning, still too long to be taken
-	fields schemas.Record // nil when the text could not be decoded
-	at     time.Time      // event time of an order
+	offset int64            // its line, or its place in an Avro file, from 0; the record's offset in a topic
+	record *consumer.Record // as it lay in a topic; nil in a file
+	raw    []byte           // its text; nil in an Avro file. Of a line too long only the beginning, still too long to be taken
+	fields schemas.Record   // nil when the text could not be decoded
+	at     time.Time        // event time of an order
 	label  schemas.Label
 	bad    error // why it is no order, or no label
 }
 
 // run is a number of records that lie one after the other, being decoded.
 type run struct {
-	block *block // what is to be decoded; nil when items are there already
-	items []item
-	done  chan struct{} // closed when items are complete
+	block   *block            // what is to be decoded: lines,
+	records []consumer.Record // or records; without either, items are there already
+	items   []item
+	done    chan struct{} // closed when items are complete
 }
 
 // source reads the records of a location in their order: one goroutine reads, some decode, and next puts the runs back in order. What lies between
@@ -46,12 +49,12 @@ type source struct {
 }
 
 // openSource starts to read a location.
-func openSource(ctx context.Context, at Location, stdin io.Reader, schema *schemas.Schema, sort func(*item) error) (*source, error) {
-	codec, err := schemas.NewCodec(schemas.CodecConfig{Schema: schema, MaxBytes: MaxLine})
+func openSource(ctx context.Context, at Location, stdin io.Reader, schema *schemas.Schema, registry *schemas.Registry, sort func(*item) error) (*source, error) {
+	codec, err := schemas.NewCodec(schemas.CodecConfig{Schema: schema, Registry: registry, MaxBytes: MaxLine})
 	if err != nil {
 		return nil, err
 	}
-	in, err := at.open(stdin)
+	in, err := at.open(ctx, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +108,12 @@ func (s *source) read(ctx context.Context) {
 	defer close(s.ordered)
 	defer close(s.work)
 	var err error
-	if s.at.encoding == avroFile {
+	switch s.at.encoding {
+	case avroFile:
 		err = s.readAvro(ctx)
-	} else {
+	case topicRecords:
+		err = s.readTopics(ctx)
+	case jsonLines:
 		err = s.readLines(ctx)
 	}
 	s.err = err
@@ -123,18 +129,22 @@ func (s *source) readLines(ctx context.Context) error {
 		if err != nil {
 			return afterLine(err, lines.line)
 		}
-		r := &run{block: b, done: make(chan struct{})}
-		select {
-		case s.ordered <- r:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := s.hand(ctx, &run{block: b, done: make(chan struct{})}); err != nil {
+			return err
 		}
+	}
+}
+
+// hand gives a run its place among the others and has it decoded.
+func (s *source) hand(ctx context.Context, r *run) error {
+	for _, to := range []chan *run{s.ordered, s.work} {
 		select {
-		case s.work <- r:
+		case to <- r:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // afterLine says where a stream broke; a clean end stays io.EOF.
@@ -147,7 +157,11 @@ func afterLine(err error, line int64) error {
 
 func (s *source) decodeRuns(ctx context.Context) {
 	for r := range s.work {
-		r.items = s.decodeLines(ctx, r.block)
+		if r.block != nil {
+			r.items = s.decodeLines(ctx, r.block)
+		} else {
+			r.items = s.decodeRecords(ctx, r.records)
+		}
 		close(r.done)
 	}
 }
@@ -156,13 +170,17 @@ func (s *source) decodeRuns(ctx context.Context) {
 func (s *source) decodeLines(ctx context.Context, b *block) []item {
 	items := make([]item, 0, bytes.Count(b.data, []byte{'\n'})+1)
 	for line := range b.lines() {
-		it := item{offset: line.number, raw: line.text}
-		if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad == nil {
-			it.bad = s.sort(&it)
-		} else {
-			it.fields = nil // the worker tells what is wrong
-		}
-		items = append(items, it)
+		items = append(items, s.decode(ctx, item{offset: line.number, raw: line.text}))
 	}
 	return items
+}
+
+// decode fills an item from its text.
+func (s *source) decode(ctx context.Context, it item) item {
+	if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad == nil {
+		it.bad = s.sort(&it)
+	} else {
+		it.fields = nil // the worker tells what is wrong
+	}
+	return it
 }

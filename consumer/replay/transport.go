@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"verdict/consumer"
@@ -95,6 +96,11 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 	for label, ok := t.labels.known(it.at); ok; label, ok = t.labels.known(it.at) {
 		records = append(records, label)
 	}
+	if it.record != nil { // it keeps its place and its time, so that orders of one event time count as they did live
+		r := *it.record
+		r.Fields = it.fields
+		return append(records, r)
+	}
 	return append(records, consumer.Record{
 		Stream: consumer.Orders, Topic: t.orders.at.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
 	})
@@ -134,15 +140,27 @@ func (t *transport) bury(m *consumer.Message) error {
 			letter.Code = string(h.Value)
 		case consumer.HeaderErrorDetail:
 			letter.Detail = string(h.Value)
-		case "__connect.errors.offset":
-			offset, err := strconv.ParseInt(string(h.Value), 10, 64)
+		case consumer.HeaderOrderSource:
+			place, text, _ := cutLast(string(h.Value), "/")
+			offset, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
 				return fmt.Errorf("reading the offset of a dead letter: %w", err)
 			}
 			letter.Line = offset + 1
+			if t.orders.at.InTopics() {
+				letter.File, letter.Line = place, offset
+			}
 		}
 	}
 	return t.letters.add(letter)
+}
+
+// cutLast is strings.Cut around the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // Commit tells whether the rows so far could be written. There is nothing to be marked as done: a replay that breaks off starts again.
