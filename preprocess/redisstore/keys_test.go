@@ -1,52 +1,103 @@
 package redisstore_test
 
 import (
-	"strings"
+	"regexp"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
 	"verdict/schemas"
 )
 
-// written fills an empty server with at least one key of each kind, and returns all of them.
-func written(t *testing.T, cfg redisstore.DialConfig, s preprocess.Store) []string {
-	t.Helper()
-	for _, call := range history() {
-		if err := call(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	keys, err := dial(t, cfg).Keys(t.Context(), "*").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"o:{o1}", "l:{o1}", "x:{o2}", "{c}:c:x", "{d}:c:*", "{c}:l", "{w}:l"} {
-		if !strings.Contains("\n"+strings.Join(keys, "\n")+"\n", "\n"+redisstore.DefaultPrefix+part+"\n") {
-			t.Fatalf("no key %s among %q", part, keys)
-		}
-	}
-	return keys
+type kind struct {
+	name string
+	key  *regexp.Regexp // after the prefix
+	keep time.Duration
 }
 
+// kinds are all kinds of keys that a store writes, and how long each lives beyond Config.Lag: the longest Ask.Keep of a column, else Config.Keep.
+var kinds = []kind{
+	{"claim on an id", regexp.MustCompile(`^o:\{[^{}]+\}$`), time.Hour},
+	{"further entities of a label", regexp.MustCompile(`^x:\{[^{}]+\}$`), time.Hour},
+	{"versions of a label", regexp.MustCompile(`^l:\{[^{}]+\}$`), time.Hour},
+	{"column", regexp.MustCompile(`^\{[^}]+\}:c:.+$`), 1e12 * time.Microsecond},
+	{"marks", regexp.MustCompile(`^\{[^}]+\}:l$`), time.Hour},
+}
+
+// checkExpiry looks at each key under a prefix: its kind is known, and it expires in time. It returns how many there are of each kind.
+func checkExpiry(t *testing.T, client redis.UniversalClient, prefix string) map[string]int {
+	t.Helper()
+	count := make(map[string]int)
+	for _, key := range keysOf(t, client, prefix) {
+		at := slices.IndexFunc(kinds, func(k kind) bool { return k.key.MatchString(key[len(prefix):]) })
+		if at < 0 {
+			t.Errorf("key %q is of no known kind: say in kinds how long it lives", key)
+			continue
+		}
+		count[kinds[at].name]++
+		ttl, err := client.PTTL(t.Context(), key).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := kinds[at].keep + time.Minute; ttl > want || ttl < want-30*time.Second {
+			t.Errorf("key %q, a %s, expires in %v, want %v", key, kinds[at].name, ttl, want)
+		}
+	}
+	return count
+}
+
+// expiring are the settings under which checkExpiry's times hold.
+func expiring(prefix string) redisstore.Config {
+	return redisstore.Config{Prefix: prefix, Keep: time.Hour, Lag: time.Minute, Timeout: patient}
+}
+
+// TestEveryKeyExpires: after labels before and after their orders, repeats, and a feature set that asks for more.
 func TestEveryKeyExpires(t *testing.T) {
+	for _, server := range withCluster() {
+		t.Run(server.name, func(t *testing.T) {
+			client := dial(t, server.start(t))
+			s := redisstore.New(client, expiring("e:"))
+			for _, call := range history() {
+				if err := call(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			count := checkExpiry(t, client, "e:")
+			for _, k := range kinds {
+				if count[k.name] == 0 {
+					t.Errorf("there was no %s to look at", k.name)
+				}
+			}
+			if all := len(keysOf(t, client, "")); all != len(keysOf(t, client, "e:")) {
+				t.Errorf("%d keys in all, some outside of the prefix", all)
+			}
+		})
+	}
+}
+
+// TestEveryKeyExpiresAfterAFault: of a pipeline that was cut short, and then done again, as the worker does.
+func TestEveryKeyExpiresAfterAFault(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			cfg := server.start(t)
-			client := dial(t, cfg)
-			s := redisstore.New(client, redisstore.Config{Keep: time.Hour, Lag: time.Minute, Timeout: patient})
-			for _, key := range written(t, cfg, s) {
-				want := time.Hour + time.Minute
-				if strings.Contains(key, ":c:") {
-					want = 1e12*time.Microsecond + time.Minute // Ask.Keep is longer than Config.Keep
+			for n := 0; ; n++ {
+				f := &fault{at: n, mode: "cut short"}
+				client, prefix := dial(t, cfg), "f"+strconv.Itoa(n)+":"
+				client.AddHook(f)
+				s := redisstore.New(client, expiring(prefix))
+				for _, call := range history() {
+					untilDone(t, func() error { return call(t.Context(), s) })
 				}
-				ttl, err := client.PTTL(t.Context(), key).Result()
-				if err != nil {
-					t.Fatal(err)
+				if count := checkExpiry(t, dial(t, cfg), prefix); len(count) != len(kinds) {
+					t.Fatalf("the kinds of keys are %v", count)
 				}
-				if ttl > want || ttl < want-time.Minute {
-					t.Errorf("key %q expires in %v, want %v", key, ttl, want)
+				if f.seen <= n {
+					break
 				}
 			}
 		})
