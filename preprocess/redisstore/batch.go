@@ -12,74 +12,66 @@ import (
 
 // batch is one call of exchange on its way.
 type batch struct {
+	pipeline
+
 	store  *Store
 	visits []preprocess.Visit
-	asks   int
-	cmds   []redis.Cmder
-	args   []any  // of all commands, one after the other
-	bytes  []byte // members, one after the other
+	keeps  *retention
+	room   *room
 	idTTL  any
 
-	claims  []*redis.RawCmd // :: visit → reply to its claim
-	labels  []*redis.RawCmd // :: visit → reply with its versions, nil when not labelled
-	reads   []*redis.RawCmd // :: asks of all visits, one after the other → reply
-	written []write         // as reads; zero for Marks
-	columns map[string]span // :: key of a zset that is read → what may be dropped from it
+	claims   []*redis.RawCmd // :: visit → reply to its claim
+	labels   []*redis.RawCmd // :: visit → reply with its versions, nil when not labelled
+	sets     *redis.RawCmd   // reply with the registry; nil without one
+	entities map[string]*entity
+	columns  []column  // of all entities, each once, in the order in which they were first asked for. Never moved, since entities point into it
+	places   []*column // :: asks of all visits, one after the other → what it asks for
 
-	firsts  []claim                                // :: visit → the claim that holds its id, when it is not its own
+	firsts  []claim                                // :: visit → the claim that held its id before; nil when none did
+	held    []bool                                 // :: visit → there was one; nil when none did
 	repeats map[schemas.OrderID]preprocess.Arrival // :: id that came as a repeat → who holds it; nil without
-	early   map[string][]earlyMark                 // :: entity → marks of labels that came before their orders; nil without
+	early   []earlyMark                            // marks of labels that came before their orders, in the order of visits
 }
 
-// write is a point as written.
-type write struct{ key, member any }
-
-// span is what the end of a pipeline does for a zset: the last visit's word counts for all.
-type span struct {
-	key    any
-	newest int64
-	keep   int64
-	points bool
+// room is memory that one call leaves to the next.
+type room struct {
+	points []preprocess.Point
+	table  []uint32
+	args   []any
+	bytes  []byte
 }
 
-func newBatch(s *Store, visits []preprocess.Visit) *batch {
-	b := &batch{store: s, visits: visits}
-	for i := range visits {
-		b.asks += len(visits[i].Asks)
+func (s *Store) newBatch(visits []preprocess.Visit, keeps *retention) *batch {
+	r, ok := s.rooms.Get().(*room)
+	if !ok {
+		r = new(room)
 	}
-	b.cmds = make([]redis.Cmder, 0, 2*len(visits)+4*b.asks)
-	b.args = make([]any, 0, 8*len(visits)+13*b.asks)
-	b.bytes = make([]byte, 0, 40*(len(visits)+b.asks))
-	b.claims, b.labels = make([]*redis.RawCmd, len(visits)), make([]*redis.RawCmd, len(visits))
-	b.reads, b.written = make([]*redis.RawCmd, 0, b.asks), make([]write, 0, b.asks)
-	b.columns = make(map[string]span, b.asks)
-	b.idTTL = s.idTTL()
+	asks := 0
+	for i := range visits {
+		asks += len(visits[i].Asks)
+	}
+	b := &batch{store: s, visits: visits, keeps: keeps, room: r, idTTL: s.ttl(keeps.longest())}
+	b.args, b.bytes = r.args[:0], r.bytes[:0]
+	b.cmds = make([]redis.Cmder, 0, 2*len(visits)+4*asks)
+	replies := make([]*redis.RawCmd, 2*len(visits))
+	b.claims, b.labels = replies[:len(visits)], replies[len(visits):]
+	b.entities = make(map[string]*entity, asks)
+	b.columns, b.places = make([]column, 0, asks), make([]*column, 0, asks)
 	return b
 }
 
-// raw queues a command whose reply is read, do one of which only an error matters.
-func (b *batch) raw(ctx context.Context, args ...any) *redis.RawCmd {
-	cmd := redis.NewRawCmd(ctx, b.keepArgs(args)...)
-	b.cmds = append(b.cmds, cmd)
-	return cmd
+// release hands the room on, when all is done.
+func (s *Store) release(b *batch) {
+	clear(b.args)
+	b.room.args, b.room.bytes = b.args[:0], b.bytes[:0]
+	s.rooms.Put(b.room)
 }
 
-func (b *batch) do(ctx context.Context, args ...any) {
-	b.cmds = append(b.cmds, redis.NewIntCmd(ctx, b.keepArgs(args)...))
-}
-
-// keepArgs moves arguments into the array shared by all commands; the caller's can then stay on the stack.
-func (b *batch) keepArgs(args []any) []any {
-	at := len(b.args)
-	b.args = append(b.args, args...)
-	return b.args[at:len(b.args):len(b.args)]
-}
-
-// member cuts what was appended to bytes since at.
-func (b *batch) member(at int) []byte { return b.bytes[at:len(b.bytes):len(b.bytes)] }
-
-// send is the one pipeline: for each visit in order its claim, its labels, and for each ask first the point, then the read.
-func (b *batch) send(ctx context.Context) error {
+// load is the first pipeline: for each visit its claim and its labels; then for each column one read, and after that what the visits add to it.
+func (b *batch) load(ctx context.Context) error {
+	for i := range b.visits {
+		b.gather(&b.visits[i])
+	}
 	for i := range b.visits {
 		v := &b.visits[i]
 		at := len(b.bytes)
@@ -88,51 +80,83 @@ func (b *batch) send(ctx context.Context) error {
 		if len(v.Labelled) > 0 {
 			b.labels[i] = b.raw(ctx, "smembers", b.store.labelsKey(v.ID))
 		}
+	}
+	b.sets = b.store.register(ctx, b)
+	for i := range b.columns {
+		b.loadColumn(ctx, &b.columns[i])
+	}
+	place := 0
+	for i := range b.visits {
+		v := &b.visits[i]
 		for j := range v.Asks {
-			b.ask(ctx, v, &v.Asks[j])
+			c := b.places[place]
+			place++
+			if ask := &v.Asks[j]; c.blind(ask) {
+				at := len(b.bytes)
+				b.bytes = appendPoint(b.bytes, v, ask)
+				c.blinds = append(c.blinds, &v.At, b.member(at))
+			}
 		}
 	}
-	b.trim(ctx)
 	return b.store.exec(ctx, len(b.visits), b.cmds)
 }
 
-func (b *batch) ask(ctx context.Context, v *preprocess.Visit, ask *preprocess.Ask) {
-	var w write
-	name := b.store.columnKey(ask.Key, ask.Column)
-	if ask.Marks {
-		name = b.store.marksKey(ask.Key)
+// gather finds out which columns a visit asks for, and what of them.
+func (b *batch) gather(v *preprocess.Visit) {
+	var e *entity
+	for j := range v.Asks {
+		ask := &v.Asks[j]
+		if e == nil || e.key != ask.Key {
+			if e = b.entities[ask.Key]; e == nil {
+				e = &entity{key: ask.Key}
+				b.entities[ask.Key] = e
+			}
+		}
+		c := e.column(ask)
+		if c == nil {
+			b.columns = append(b.columns, b.newColumn(e, ask))
+			c = &b.columns[len(b.columns)-1]
+			c.next, e.columns = e.columns, c
+		}
+		c.want(v, ask)
+		b.places = append(b.places, c)
 	}
-	key := any(name)
-	if !ask.Marks {
-		at := len(b.bytes)
-		b.bytes = appendPoint(b.bytes, v, ask)
-		w = write{key, b.member(at)}
-		b.do(ctx, "zadd", key, &v.At, w.member)
-	}
-	b.written = append(b.written, w)
-	// Whole microseconds below 2^53 are exact as scores, so (From, To] is [From+1, To].
-	b.reads = append(b.reads, b.raw(ctx, "zrangebyscore", key, ask.From+1, &ask.To))
-
-	s := b.columns[name]
-	b.columns[name] = span{key, max(s.newest, v.At), max(s.keep, ask.Keep), !ask.Marks}
 }
 
-// trim ends the pipeline: each zset that was touched loses what is too old, and lives on. A visit's own time will do for the newest of a column: it is
-// never later. Marks live by when they were written.
-func (b *batch) trim(ctx context.Context) {
-	for _, s := range b.columns {
-		b.do(ctx, "zremrangebyscore", s.key, "-inf", s.newest-s.keep-1)
-		if s.points {
-			b.do(ctx, "pexpire", s.key, b.store.columnTTL(s.keep))
-		}
+// loadColumn queues the read, and room for what is added blind; then what is too old goes, and the rest lives on.
+func (b *batch) loadColumn(ctx context.Context, c *column) {
+	switch {
+	case c.merge != nil:
+		c.reply = b.raw(ctx, "hgetall", c.key)
+		return
+	default:
+		// Whole microseconds below 2^53 are exact as scores, so (From, To] is [From+1, To].
+		c.reply = b.raw(ctx, "zrangebyscore", c.key, c.from+1, &c.to)
+	}
+	if c.marks {
+		c.newest = c.entity.newest
+		b.trim(ctx, c, c.newest)
+		return
+	}
+	if c.adds > 0 {
+		c.blinds = b.doWith(ctx, 2*c.adds, "zadd", c.key)
+		b.trim(ctx, c, c.newest)
+		b.do(ctx, "pexpire", c.key, b.store.ttl(c.keep))
+	}
+}
+
+// trim drops what is too old once there is an order of that time. Only a visit that adds tells the time, never one that only looks: so what is left is told
+// by the points alone. Marks have their time from the points of their entity, and live by when they were written.
+func (b *batch) trim(ctx context.Context, c *column, newest int64) {
+	if newest > never {
+		b.do(ctx, "zremrangebyscore", c.key, "-inf", newest-c.keep-1)
 	}
 }
 
 // readClaims finds out who holds each id.
-func (b *batch) readClaims(found []preprocess.Found) error {
+func (b *batch) readClaims() error {
 	for i := range b.visits {
 		v := &b.visits[i]
-		found[i].First, found[i].Content = v.Arrival, v.Content
 		value, held, err := bulk(b.claims[i])
 		if err != nil {
 			return fmt.Errorf("claiming an order's id: %w", err)
@@ -145,10 +169,9 @@ func (b *batch) readClaims(found []preprocess.Found) error {
 			return fmt.Errorf("reading the claim on an order's id: %w", errCorrupt)
 		}
 		if b.firsts == nil {
-			b.firsts = make([]claim, len(b.visits))
+			b.firsts, b.held = make([]claim, len(b.visits)), make([]bool, len(b.visits))
 		}
-		b.firsts[i] = c
-		found[i].First, found[i].Content = c.arrival, c.content
+		b.firsts[i], b.held[i] = c, true
 		if c.arrival != v.Arrival {
 			if b.repeats == nil {
 				b.repeats = make(map[schemas.OrderID]preprocess.Arrival)
@@ -168,81 +191,134 @@ func (b *batch) holds(i int) bool {
 	return !repeated || first == b.visits[i].Arrival
 }
 
-// settle is the second pipeline, when there is any need: it takes back the points of repeats and puts the marks of early labels.
-func (b *batch) settle(ctx context.Context) error {
-	b.cmds, b.args = b.cmds[:0:0], b.args[:0:0]
-	ask := 0
-	for i := range b.visits {
-		n := len(b.visits[i].Asks)
-		if !b.holds(i) {
-			for _, w := range b.written[ask : ask+n] {
-				if w.member != nil {
-					b.do(ctx, "zrem", w.key, w.member)
-				}
-			}
+// readColumns takes apart what the reads found.
+func (b *batch) readColumns() error {
+	if err := b.store.readSets(b.sets); err != nil {
+		return fmt.Errorf("reading which feature sets there are: %w", err)
+	}
+	n := 0
+	for i := range b.columns {
+		c := &b.columns[i]
+		if err := c.open(); err != nil {
+			return fmt.Errorf("reading column %q: %w", c.title(), err)
 		}
-		ask += n
+		n += c.size()
 	}
-	for key, marks := range b.early {
-		b.putMarks(ctx, key, marks)
+	if cap(b.room.points) < n {
+		b.room.points = make([]preprocess.Point, n)
 	}
-	return b.store.exec(ctx, len(b.visits), b.cmds)
-}
-
-// readAsks takes apart what the reads found. A repeat's points of this batch, and of any other that has not come to taking them back, are left out.
-func (b *batch) readAsks(found []preprocess.Found) error {
-	points := make([][]preprocess.Point, b.asks)
-	var marks [][]preprocess.Mark
-	d := dedup{holders: b.repeats, seed: b.store.seed}
-	ask := 0
-	for i := range b.visits {
-		v := &b.visits[i]
-		n := len(v.Asks)
-		found[i].Points = points[ask : ask+n : ask+n]
-		for j := range v.Asks {
-			a := &v.Asks[j]
-			var err error
-			if a.Marks {
-				if found[i].Marks == nil {
-					if len(marks) < n {
-						marks = make([][]preprocess.Mark, b.asks-ask)
-					}
-					found[i].Marks, marks = marks[:n:n], marks[n:]
-				}
-				found[i].Marks[j], err = b.readMarks(i, a, b.reads[ask+j])
-			} else {
-				found[i].Points[j], err = readPoints(b.reads[ask+j], a.Column != ordersAlone, &d)
-			}
-			if err != nil {
-				return fmt.Errorf("reading column %q: %w", columnName(a), err)
-			}
+	points, d := b.room.points[:n], dedup{holders: b.repeats, seed: b.store.seed, table: b.room.table}
+	for i := range b.columns {
+		c := &b.columns[i]
+		size := c.size()
+		if err := c.read(points[:0:size], &d); err != nil {
+			return fmt.Errorf("reading column %q: %w", c.title(), err)
 		}
-		ask += n
+		points = points[size:]
 	}
+	b.room.table = d.table
 	return nil
 }
 
-func columnName(ask *preprocess.Ask) string {
-	if ask.Marks {
-		return "of labels"
+// takeBack queues for the second pipeline that the points go which repeats have added blind.
+func (b *batch) takeBack(ctx context.Context) {
+	b.next()
+	place := 0
+	for i := range b.visits {
+		v := &b.visits[i]
+		for j := range v.Asks {
+			c := b.places[place]
+			place++
+			if ask := &v.Asks[j]; !b.holds(i) && c.blind(ask) {
+				at := len(b.bytes)
+				b.bytes = appendPoint(b.bytes, v, ask)
+				b.do(ctx, "zrem", c.key, b.member(at))
+			}
+		}
 	}
-	return ask.Column
 }
 
-func readPoints(cmd *redis.RawCmd, valued bool, d *dedup) ([]preprocess.Point, error) {
-	r, n, err := array(cmd)
-	if err != nil || n == 0 {
-		return nil, err
-	}
-	points := make([]preprocess.Point, n)
-	for i := range points {
-		member, _, err := r.next()
-		if err != nil {
-			return nil, err
+// run does the visits one by one.
+func (b *batch) run(see func(int, *preprocess.Found)) {
+	var found preprocess.Found
+	places, early := b.places, b.early
+	for i := range b.visits {
+		v := &b.visits[i]
+		holds := b.holds(i)
+		found.First, found.Content, found.Again = v.Arrival, v.Content, false
+		if b.held != nil && b.held[i] {
+			found.First, found.Content, found.Again = b.firsts[i].arrival, b.firsts[i].content, true
 		}
-		if !readPoint(&points[i], member, valued) {
-			return nil, errCorrupt
+		for ; len(early) > 0 && early[0].visit <= i; early = early[1:] {
+			b.entities[early[0].key].mark(early[0].Mark)
+		}
+		columns := places[:len(v.Asks)]
+		places = places[len(v.Asks):]
+		if cap(found.Views) < len(v.Asks) {
+			found.Views = make([]preprocess.View, len(v.Asks))
+		}
+		found.Views = found.Views[:len(v.Asks)]
+		clear(found.Views)
+		for j := range v.Asks {
+			ask, c := &v.Asks[j], columns[j]
+			if holds && !ask.Marks && ask.Adds == preprocess.AddNow && !c.add(v, ask) {
+				// It is there, so it came before: of a call that failed, other servers of a cluster may have this part done, and not the claim.
+				found.Again = true
+			}
+			c.look(ask, &found.Views[j])
+		}
+		see(i, &found)
+		for j := range v.Asks {
+			ask, c := &v.Asks[j], columns[j]
+			if holds && !ask.Marks && ask.Adds == preprocess.AddSeen && c.add(v, ask) && c.merge == nil {
+				at := len(b.bytes)
+				b.bytes = appendPoint(b.bytes, v, ask)
+				c.seen = append(c.seen, &v.At, b.member(at))
+				c.newest = max(c.newest, v.At)
+				c.entity.newest = max(c.entity.newest, v.At)
+			}
 		}
 	}
-	return d.clean(points), nil
+}
+
+// write is the second pipeline, when there is any need: points that came of what was seen, merged columns, marks of early labels, and what is taken back.
+func (b *batch) write(ctx context.Context) error {
+	for i := range b.columns {
+		c := &b.columns[i]
+		switch {
+		case len(c.seen) > 0:
+			args := b.doWith(ctx, len(c.seen), "zadd", c.key)
+			copy(args[len(args):cap(args)], c.seen)
+			b.trim(ctx, c, c.newest)
+			b.do(ctx, "pexpire", c.key, b.store.ttl(c.keep))
+		case c.merged.changed:
+			b.writeMerged(ctx, c)
+		case c.marks && c.entity.newest > c.newest:
+			b.trim(ctx, c, c.entity.newest)
+		}
+	}
+	b.putMarks(ctx)
+	return b.store.exec(ctx, len(b.visits), b.cmds)
+}
+
+// writeMerged queues the blobs of the sources that brought something, and takes out those which they, or others before them, made old.
+func (b *batch) writeMerged(ctx context.Context, c *column) {
+	for _, s := range c.merged.sources {
+		if !s.changed {
+			continue
+		}
+		at := len(b.bytes)
+		b.bytes = s.append(b.bytes)
+		b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at))
+		if s.field != "" {
+			c.merged.old = append(c.merged.old, s.field)
+		}
+	}
+	if old := c.merged.old; len(old) > 0 {
+		args := b.doWith(ctx, len(old), "hdel", c.key)
+		for _, field := range old {
+			args = append(args, field)
+		}
+	}
+	b.do(ctx, "pexpire", c.key, b.store.ttl(c.keep))
 }

@@ -10,6 +10,7 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
+	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -63,11 +64,11 @@ func BenchmarkExchange(b *testing.B) {
 			visits := benchVisits(next, poll)
 			next += poll
 			b.StartTimer()
-			found, err := s.Exchange(b.Context(), visits)
+			found, err := storetest.Exchange(b.Context(), s, visits)
 			if err != nil {
 				b.Fatal(err)
 			}
-			points += len(found[0].Points[0]) + len(found[0].Points[1])
+			points += len(found[0].Views[0].Points) + len(found[0].Views[1].Points)
 		}
 		b.ReportMetric(float64(b.N*poll)/b.Elapsed().Seconds(), "orders/s")
 		b.ReportMetric(float64(points)/float64(b.N), "points/order")
@@ -80,7 +81,7 @@ func BenchmarkExchange(b *testing.B) {
 		for range b.N {
 			b.StopTimer()
 			recorded.skip = true
-			if _, err := s.Exchange(b.Context(), benchVisits(next, poll)); err == nil {
+			if _, err := storetest.Exchange(b.Context(), s, benchVisits(next, poll)); err == nil {
 				b.Fatal("the recorder let a pipeline through")
 			}
 			recorded.skip = false
@@ -105,7 +106,7 @@ func warm(b *testing.B, s preprocess.Store, next int) int {
 		return next
 	}
 	for ; next < warmUp; next += poll {
-		if _, err := s.Exchange(b.Context(), benchVisits(next, poll)); err != nil {
+		if _, err := storetest.Exchange(b.Context(), s, benchVisits(next, poll)); err != nil {
 			b.Fatal(err)
 		}
 	}

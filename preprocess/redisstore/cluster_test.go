@@ -16,6 +16,7 @@ import (
 	"verdict/preprocess/memstore"
 	"verdict/preprocess/redisstore"
 	"verdict/preprocess/redisstore/redistest"
+	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -39,13 +40,16 @@ type seen struct {
 }
 
 func look(ctx context.Context, s preprocess.Store, visits []preprocess.Visit) ([]seen, error) {
-	found, err := s.Exchange(ctx, visits)
+	found, err := storetest.Exchange(ctx, s, visits)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]seen, len(visits))
 	for i := range found {
-		all[i] = seen{found[i].First, found[i].Content, found[i].Points, found[i].Marks}
+		all[i] = seen{First: found[i].First, Content: found[i].Content}
+		for _, v := range found[i].Views {
+			all[i].Points, all[i].Marks = append(all[i].Points, v.Points), append(all[i].Marks, v.Marks)
+		}
 	}
 	return all, nil
 }

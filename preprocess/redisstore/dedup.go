@@ -9,13 +9,15 @@ import (
 )
 
 // dedup leaves one point of each order in what was read. Two are there when a repeat came, and its points have not been taken back yet: by this call,
-// or by another process, which may be about to or may have died in between.
+// or by another process, which may be about to or may have died in between; or when an order's point was written once more with another value, which only
+// a crash between the two can bring about.
 type dedup struct {
 	holders map[schemas.OrderID]preprocess.Arrival // of ids known to have come more than once
 	seed    maphash.Seed
 	table   []uint32 // open addressing; :: hash of an id → 1 + index of its point
 }
 
+// clean takes points in the order of Redis: by time, then by the bytes of their members.
 func (d *dedup) clean(points []preprocess.Point) []preprocess.Point {
 	if d.holders != nil {
 		points = slices.DeleteFunc(points, func(p preprocess.Point) bool {
@@ -26,19 +28,17 @@ func (d *dedup) clean(points []preprocess.Point) []preprocess.Point {
 	if !d.twice(points) {
 		return points
 	}
-	// Who holds the id is not known here. The one that arrived first is the likeliest.
-	first := make(map[schemas.OrderID]preprocess.Arrival)
-	for _, p := range points {
-		if known, ok := first[p.ID]; !ok || p.Arrival.Before(known) {
-			first[p.ID] = p.Arrival
+	// Who holds the id is not known here. The one that arrived first is the likeliest; of those that arrived as one, the first in the order of Redis.
+	first := make(map[schemas.OrderID]int, len(points))
+	for i := range points {
+		if at, known := first[points[i].ID]; !known || points[i].Arrival.Before(points[at].Arrival) {
+			first[points[i].ID] = i
 		}
 	}
+	i := -1
 	return slices.DeleteFunc(points, func(p preprocess.Point) bool {
-		if arrival, ok := first[p.ID]; !ok || arrival != p.Arrival {
-			return true
-		}
-		delete(first, p.ID)
-		return false
+		i++
+		return first[p.ID] != i
 	})
 }
 

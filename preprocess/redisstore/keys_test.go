@@ -11,6 +11,7 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
+	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -113,7 +114,7 @@ func TestColumnsArePruned(t *testing.T) {
 			for n := range 50 {
 				v := visit(n, int64(n)*100)
 				v.Asks[0].Keep, v.Asks[2].Keep = 1000, 1000
-				if _, err := s.Exchange(t.Context(), []preprocess.Visit{v}); err != nil {
+				if _, err := storetest.Exchange(t.Context(), s, []preprocess.Visit{v}); err != nil {
 					t.Fatal(err)
 				}
 				if err := s.Learn(t.Context(), []schemas.Label{label(n, 1, true)}); err != nil {

@@ -13,16 +13,21 @@ import (
 	"verdict/schemas"
 )
 
-// earlyMark is a mark put by a visit of this batch.
+// earlyMark is a mark put by a visit of this batch, or by a label whose order is known.
 type earlyMark struct {
 	preprocess.Mark
 
+	key   string // of the entity
 	visit int
 }
 
 // learn keeps at most maxVisits labels: first the versions, reading who holds the ids; then, where that is known, the marks.
 func (s *Store) learn(ctx context.Context, labels []schemas.Label) error {
-	b := newBatch(s, nil)
+	keeps, err := s.retention(ctx)
+	if err != nil {
+		return err
+	}
+	b := &batch{store: s, idTTL: s.ttl(keeps.longest())}
 	versions, claims, wider := make([]*redis.RawCmd, len(labels)), make([]*redis.RawCmd, len(labels)), make([]*redis.RawCmd, len(labels))
 	for i := range labels {
 		key := s.labelsKey(labels[i].ID)
@@ -40,10 +45,8 @@ func (s *Store) learn(ctx context.Context, labels []schemas.Label) error {
 			return err
 		}
 	}
-	b.cmds = nil
-	for key, marks := range b.early {
-		b.putMarks(ctx, key, marks)
-	}
+	b.next()
+	b.putMarks(ctx)
 	return s.exec(ctx, len(labels), b.cmds)
 }
 
@@ -91,25 +94,31 @@ func (b *batch) readLabels() error {
 
 // addEarly notes marks: all versions, since one that says "not fraud" may be the later by when it was known.
 func (b *batch) addEarly(visit int, id schemas.OrderID, at int64, keys []string, versions []version) {
-	if b.early == nil {
-		b.early = make(map[string][]earlyMark)
-	}
 	for _, key := range keys {
 		for _, v := range versions {
-			b.early[key] = append(b.early[key], earlyMark{preprocess.Mark{At: at, ID: id, Known: v.known(), Fraud: v.fraud()}, visit})
+			b.early = append(b.early, earlyMark{preprocess.Mark{At: at, ID: id, Known: v.known(), Fraud: v.fraud()}, key, visit})
 		}
 	}
 }
 
-// putMarks queues the writing of an entity's marks.
-func (b *batch) putMarks(ctx context.Context, entity string, marks []earlyMark) {
-	key := any(b.store.marksKey(entity))
-	for i := range marks {
-		at := len(b.bytes)
-		b.bytes = appendMark(b.bytes, marks[i].Mark)
-		b.do(ctx, "zadd", key, &marks[i].At, b.member(at))
+// putMarks queues the writing of early marks, an entity's at once.
+func (b *batch) putMarks(ctx context.Context) {
+	slices.SortStableFunc(b.early, func(x, y earlyMark) int { return cmp.Compare(x.key, y.key) })
+	for rest := b.early; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].key == rest[0].key {
+			n++
+		}
+		key := any(b.store.marksKey(rest[0].key))
+		args := b.doWith(ctx, 2*n, "zadd", key)
+		for i := range rest[:n] {
+			at := len(b.bytes)
+			b.bytes = appendMark(b.bytes, rest[i].Mark)
+			args = append(args, &rest[i].At, b.member(at))
+		}
+		b.do(ctx, "pexpire", key, b.idTTL)
+		rest = rest[n:]
 	}
-	b.do(ctx, "pexpire", key, b.idTTL)
 }
 
 // widen handles visits that were there before, under a feature set that asked for labels of fewer entities, or of none: the claim is as it was, so the
@@ -118,10 +127,10 @@ func (b *batch) widen(ctx context.Context) error {
 	if b.firsts == nil {
 		return nil
 	}
-	b.cmds = nil
+	b.next()
 	for i := range b.visits {
 		v := &b.visits[i]
-		if !b.holds(i) || b.firsts[i].arrival != v.Arrival {
+		if !b.held[i] || b.firsts[i].arrival != v.Arrival {
 			continue
 		}
 		key := any(nil)
@@ -137,35 +146,6 @@ func (b *batch) widen(ctx context.Context) error {
 		}
 	}
 	return b.store.exec(ctx, len(b.visits), b.cmds)
-}
-
-// readMarks takes apart what was read, and adds what visits of this batch up to this one have put since.
-func (b *batch) readMarks(visit int, ask *preprocess.Ask, cmd *redis.RawCmd) ([]preprocess.Mark, error) {
-	r, n, err := array(cmd)
-	if err != nil {
-		return nil, err
-	}
-	marks := make([]preprocess.Mark, n)
-	for i := range marks {
-		member, _, err := r.next()
-		if err != nil {
-			return nil, err
-		}
-		if !readMark(&marks[i], member) {
-			return nil, errCorrupt
-		}
-	}
-	more := false
-	for _, m := range b.early[ask.Key] {
-		if m.visit <= visit && m.At > ask.From && m.At <= ask.To {
-			marks, more = append(marks, m.Mark), true //nolint:makezero // marks is full by now: each place was read above
-		}
-	}
-	if more {
-		slices.SortFunc(marks, compareMarks)
-		marks = slices.Compact(marks)
-	}
-	return marks, nil
 }
 
 func compareMarks(a, b preprocess.Mark) int {

@@ -16,7 +16,9 @@ import (
 //	<prefix>x:{<id>}              set     entities under which later feature sets want the order's labels too
 //	<prefix>l:{<id>}              set     versions of its label, as integers: Redis packs small sets of integers into 8 bytes each
 //	<prefix>{<key>}:c:<column>    zset    points, by event time
+//	<prefix>{<key>}:m:<column>    hash    a merged column: <source>:<offset> → what is kept of that source's orders up to that offset (blob.go)
 //	<prefix>{<key>}:l             zset    marks, by event time of the order
+//	<prefix>sets                  hash    feature sets: its hash → what it keeps, and when it was last at work (sets.go)
 //
 // Members of a zset begin with the order's id and a zero byte, less than any byte of an id, so that Redis returns members of one time in the order of
 // their ids. They repeat the time, which is their score: Redis 7.0 spends longer on writing a score than on all the rest of a point.
@@ -40,6 +42,11 @@ func (s *Store) labelsKey(id schemas.OrderID) string { return s.prefix + "l:{" +
 func (s *Store) columnKey(key, column string) string {
 	return s.prefix + "{" + quote(key) + "}:c:" + column
 }
+
+func (s *Store) mergedKey(key, column string) string {
+	return s.prefix + "{" + quote(key) + "}:m:" + column
+}
+
 func (s *Store) marksKey(key string) string { return s.prefix + "{" + quote(key) + "}:l" }
 
 var errCorrupt = errors.New("it holds bytes that are not ours")

@@ -1,8 +1,12 @@
-// Package redisstore keeps preprocess.Store in Redis: plain commands in explicit pipelines, one for a call, and a second when there is something to
-// put right. layout.go says what lies where.
+// Package redisstore keeps preprocess.Store in Redis: plain commands in explicit pipelines, one for a call, and a second when there is something that the
+// first could not know. layout.go says what lies where.
 //
-// The one order of commands on which everything rests: each side writes before it reads. A visit writes its points, its claim on the id and then reads;
-// a label is written and then the claim read. So of an order and its label, in whatever processes, at least one sees the other and puts the mark.
+// A call loads what its visits ask for, each column of an entity once however many visits ask; runs the visits one by one in memory, as memstore does; and
+// writes. Points that are known beforehand are written blind in the pipeline that reads, right after their column was read; those that come of what was
+// read, merged columns, and what has to be put right follow in the second.
+//
+// The one order of commands on which labels rest: each side writes before it reads. A visit writes its claim on the id and then reads the labels; a label is
+// written and then the claim read. So of an order and its label, in whatever processes, at least one sees the other and puts the mark.
 package redisstore
 
 import (
@@ -10,6 +14,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,6 +41,12 @@ type Config struct {
 
 	// Timeout is how long Redis may take for a small pipeline; zero is DefaultTimeout. A large one has visitTimeout more for each visit.
 	Timeout time.Duration
+
+	// Set is the hash of the feature set that this Store serves, and Columns what that keeps (preprocess.FeatureSet.Columns). They are registered in Redis,
+	// so that of feature sets that share columns the one that keeps less does not drop what another still wants. "" registers nothing, and looks at
+	// nobody else's.
+	Set     string
+	Columns []preprocess.ColumnUse
 }
 
 // Store is a preprocess.Store in Redis.
@@ -46,6 +57,8 @@ type Store struct {
 	lag     time.Duration
 	timeout time.Duration
 	seed    maphash.Seed
+	sets    *registry
+	rooms   sync.Pool // of *room
 }
 
 var _ preprocess.Store = (*Store)(nil)
@@ -66,6 +79,7 @@ func New(client redis.UniversalClient, cfg Config) *Store {
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
 	}
+	s.sets = newRegistry(s.prefix, cfg.Set, cfg.Columns, s.lag)
 	return s
 }
 
@@ -76,27 +90,31 @@ const maxVisits = 1000
 const visitTimeout = time.Millisecond
 
 // Exchange is preprocess.Store's.
-func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
-	found := make([]preprocess.Found, len(visits))
 	for from := 0; from < len(visits); from += maxVisits {
 		to := min(len(visits), from+maxVisits)
-		if err := s.exchange(ctx, visits[from:to], found[from:to]); err != nil {
-			return nil, fmt.Errorf("exchanging %d visits with Redis: %w", len(visits), err)
+		err := s.exchange(ctx, visits[from:to], func(i int, found *preprocess.Found) { see(from+i, found) })
+		if err != nil {
+			return fmt.Errorf("exchanging %d visits with Redis: %w", len(visits), err)
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // exchange does at most maxVisits.
-func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, found []preprocess.Found) error {
-	b := newBatch(s, visits)
-	if err := b.send(ctx); err != nil {
+func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
+	keeps, err := s.retention(ctx)
+	if err != nil {
 		return err
 	}
-	if err := b.readClaims(found); err != nil {
+	b := s.newBatch(visits, keeps)
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	if err := b.readClaims(); err != nil {
 		return err
 	}
 	if err := b.widen(ctx); err != nil {
@@ -105,10 +123,16 @@ func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, found [
 	if err := b.readLabels(); err != nil {
 		return err
 	}
-	if err := b.settle(ctx); err != nil {
+	if err := b.readColumns(); err != nil {
 		return err
 	}
-	return b.readAsks(found)
+	b.takeBack(ctx)
+	b.run(see)
+	if err := b.write(ctx); err != nil {
+		return err
+	}
+	s.release(b)
+	return nil
 }
 
 // Learn is preprocess.Store's.
@@ -139,9 +163,7 @@ func (s *Store) exec(ctx context.Context, visits int, cmds []redis.Cmder) error 
 	return err
 }
 
-// columnTTL is in milliseconds, as are all.
-func (s *Store) columnTTL(keep int64) int64 {
+// ttl is for how many milliseconds a key lives of which so many microseconds of event time are wanted.
+func (s *Store) ttl(keep int64) int64 {
 	return (max(s.keep, time.Duration(keep)*time.Microsecond) + s.lag).Milliseconds()
 }
-
-func (s *Store) idTTL() int64 { return (s.keep + s.lag).Milliseconds() }

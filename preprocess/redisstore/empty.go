@@ -1,0 +1,51 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// errFound ends a search.
+var errFound = errors.New("found")
+
+// Empty says whether no key has the Store's prefix. It looks through all keys of the server, or of each node of a cluster, until one has.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	look := func(ctx context.Context, node redis.Cmdable) error {
+		for cursor := uint64(0); ; {
+			keys, next, err := node.Scan(ctx, cursor, globLiteral(s.prefix)+"*", scanCount).Result()
+			switch {
+			case err != nil:
+				return err
+			case len(keys) > 0:
+				return errFound
+			case next == 0:
+				return nil
+			}
+			cursor = next
+		}
+	}
+	err := error(nil)
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
+	} else {
+		err = look(ctx, s.client)
+	}
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for keys: %w", err)
+	}
+	return true, nil
+}
+
+const scanCount = 1000
+
+// globLiteral writes a text so that SCAN takes none of it for a pattern.
+func globLiteral(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`).Replace(text)
+}
