@@ -11,23 +11,23 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
-	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
 type kind struct {
-	name string
-	key  *regexp.Regexp // after the prefix
-	keep time.Duration
+	name   string
+	key    *regexp.Regexp // after the prefix
+	keep   time.Duration
+	entity bool // it belongs to an entity, not to an order
 }
 
 // kinds are all kinds of keys that a store writes, and how long each lives beyond Config.Lag: the longest Ask.Keep of a column, else Config.Keep.
 var kinds = []kind{
-	{"claim on an id", regexp.MustCompile(`^o:\{[^{}]+\}$`), time.Hour},
-	{"further entities of a label", regexp.MustCompile(`^x:\{[^{}]+\}$`), time.Hour},
-	{"versions of a label", regexp.MustCompile(`^l:\{[^{}]+\}$`), time.Hour},
-	{"column", regexp.MustCompile(`^\{[^}]+\}:c:.+$`), 1e12 * time.Microsecond},
-	{"marks", regexp.MustCompile(`^\{[^}]+\}:l$`), time.Hour},
+	{"claim on an id", regexp.MustCompile(`^o:\{[^{}]+\}$`), time.Hour, false},
+	{"further entities of a label", regexp.MustCompile(`^x:\{[^{}]+\}$`), time.Hour, false},
+	{"versions of a label", regexp.MustCompile(`^l:\{[^{}]+\}$`), time.Hour, false},
+	{"column", regexp.MustCompile(`^\{[^}]+\}:c:.+$`), 1e12 * time.Microsecond, true},
+	{"marks", regexp.MustCompile(`^\{[^}]+\}:l$`), time.Hour, true},
 }
 
 // checkExpiry looks at each key under a prefix: its kind is known, and it expires in time. It returns how many there are of each kind.
@@ -114,7 +114,7 @@ func TestColumnsArePruned(t *testing.T) {
 			for n := range 50 {
 				v := visit(n, int64(n)*100)
 				v.Asks[0].Keep, v.Asks[2].Keep = 1000, 1000
-				if _, err := storetest.Exchange(t.Context(), s, []preprocess.Visit{v}); err != nil {
+				if _, err := s.Exchange(t.Context(), []preprocess.Visit{v}); err != nil {
 					t.Fatal(err)
 				}
 				if err := s.Learn(t.Context(), []schemas.Label{label(n, 1, true)}); err != nil {
