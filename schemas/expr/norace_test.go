@@ -3,3 +3,5 @@
 package expr_test
 
 const raceDetector = false
+
+const slower = 1

@@ -43,10 +43,8 @@ func (p quickPlan) plan(e ast.Expr) quick {
 
 func (p quickPlan) call(e ast.Expr) quick {
 	c := e.AsCall()
-	if name := c.FunctionName(); name[0] == '@' { // the resolver's, with places for arguments
-		if q := p.read(name, c.Args()); q != nil {
-			return q
-		}
+	if q := p.read(c.FunctionName(), c.Args()); q != nil {
+		return q
 	}
 	switch c.FunctionName() {
 	case operators.In:

@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"sync/atomic"
+
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
@@ -45,8 +47,9 @@ func placeOf(e ast.Expr) int { return int(e.AsLiteral().(types.Double)) }
 
 // field reads the field at path. It passes pointers to values: copying them would take most of its time.
 func field(path schemas.Path, take func(*schemas.Value) value) quick {
+	f := finder{path: path, last: make([]atomic.Uint32, len(path))}
 	return func(in *Input) value {
-		v := find(in.Fields, path)
+		v := f.find(in.Fields)
 		if v == nil {
 			return value{}
 		}
@@ -57,22 +60,33 @@ func field(path schemas.Path, take func(*schemas.Value) value) quick {
 	}
 }
 
-// find is schemas.Record.At; nil where that is missing.
-func find(r schemas.Record, path schemas.Path) *schemas.Value {
-	for step, name := range path {
-		i := 0
-		for i < len(r) && r[i].Name != name {
-			i++
+// finder is schemas.Record.At for one path. It looks first where it last found the field: orders mostly come with their fields in one order.
+type finder struct {
+	path schemas.Path
+	last []atomic.Uint32 // :: step of the path → place of that name in the last record that had it
+}
+
+// find returns nil where a step of the path is not there.
+func (f *finder) find(r schemas.Record) *schemas.Value {
+	var v *schemas.Value
+	for step, name := range f.path {
+		if v != nil {
+			r = v.Object()
 		}
-		if i == len(r) {
-			return nil
+		i := int(f.last[step].Load())
+		if i >= len(r) || r[i].Name != name {
+			i = 0
+			for i < len(r) && r[i].Name != name {
+				i++
+			}
+			if i == len(r) {
+				return nil
+			}
+			f.last[step].Store(uint32(i))
 		}
-		if step == len(path)-1 {
-			return &r[i].Value
-		}
-		r = r[i].Value.Object()
+		v = &r[i].Value
 	}
-	return nil
+	return v
 }
 
 // taker returns how the read of that name takes a field. It is the twin of state.field.

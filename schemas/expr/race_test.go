@@ -2,5 +2,7 @@
 
 package expr_test
 
-// raceDetector says whether it is on: it allocates where the program does not.
-const raceDetector = true
+const raceDetector = true // it allocates where the program does not
+
+// slower is how much slower everything may be under the race detector.
+const slower = 7
