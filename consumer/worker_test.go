@@ -408,7 +408,7 @@ func TestOfTwoCopiesUnderWayTheOneKeptFirstIsNoRepeat(t *testing.T) {
 	}
 	// Another worker's copy was seen by the store first, and its decision is not kept yet.
 	visit := preprocess.Visit{ID: "a", At: 1, Arrival: preprocess.Arrival{Source: 9}, Content: schemas.Digest(fields)}
-	if _, err := w.store.inner.Exchange(t.Context(), []preprocess.Visit{visit}); err != nil {
+	if err := w.store.inner.Exchange(t.Context(), []preprocess.Visit{visit}, func(int, *preprocess.Found) {}); err != nil {
 		t.Fatal(err)
 	}
 	w.run()

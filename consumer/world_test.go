@@ -302,13 +302,12 @@ type store struct {
 	inner  preprocess.Store
 }
 
-func (s *store) Exchange(ctx context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+func (s *store) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
 	before, after := s.faults.next()
 	if before != nil {
-		return nil, before
+		return before
 	}
-	found, err := s.inner.Exchange(ctx, visits)
-	return found, errors.Join(err, after)
+	return errors.Join(s.inner.Exchange(ctx, visits, see), after)
 }
 
 func (s *store) Learn(ctx context.Context, labels []schemas.Label) error {

@@ -1,9 +1,11 @@
 package preprocess
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"verdict/schemas"
@@ -22,6 +24,9 @@ type Extractor struct {
 	labelled []string
 	starts   []int // :: order × group → the place of the group's first ask in the order's visit; -1: the order has no such entity
 	input    expr.Input
+	key      []byte
+	keys     strings.Builder // of all entities; never grown beyond its room, so that keys cut from it stay where they are
+	room     room
 }
 
 // NewExtractor returns an Extractor of that feature set over that store. Lateness is by how much an order may be older than the newest one of an
@@ -57,24 +62,29 @@ func (x *Extractor) Extract(ctx context.Context, orders []Arrived) ([]Extracted,
 	x.reset(len(orders))
 	for i := range orders {
 		x.ofOrder(&orders[i].Order, row(i))
-		x.visit(&orders[i], row(i))
+		x.visit(&orders[i])
 	}
-	found, err := x.store.Exchange(ctx, x.visits)
-	if err != nil {
-		return nil, fmt.Errorf("exchanging points with the store: %w", err)
-	}
-	if err := x.whole(found); err != nil {
-		return nil, fmt.Errorf("exchanging points with the store: %w", err)
-	}
-
 	out := make([]Extracted, len(orders))
-	for i := range orders {
-		x.ofHistory(i, &orders[i].Order, &found[i], row(i))
+	seen, wrong := 0, error(nil)
+	err := x.store.Exchange(ctx, x.visits, func(i int, found *Found) {
+		// Before anything is read from the answers by place.
+		if i != seen || i >= len(orders) || len(found.Views) != len(x.visits[i].Asks) {
+			wrong = fmt.Errorf("visit %d of %d, with %d views, came after %d others", i, len(orders), len(found.Views), seen)
+			return
+		}
+		seen++
+		x.ofHistory(i, &orders[i].Order, found, row(i))
 		out[i] = Extracted{
 			Vector:   schemas.FeatureVector{Layout: x.set.layout, Values: row(i)},
-			Repeat:   found[i].First != orders[i].Arrival,
-			Conflict: found[i].First != orders[i].Arrival && found[i].Content != orders[i].Content,
+			Repeat:   found.First != orders[i].Arrival,
+			Conflict: found.First != orders[i].Arrival && found.Content != orders[i].Content,
 		}
+	})
+	if err == nil && wrong == nil && seen != len(orders) {
+		wrong = fmt.Errorf("%d of %d visits were answered", seen, len(orders))
+	}
+	if err := cmp.Or(err, wrong); err != nil {
+		return nil, fmt.Errorf("exchanging points with the store: %w", err)
 	}
 	x.input.Fields, x.input.Features = nil, nil
 	return out, nil
@@ -122,14 +132,14 @@ func (x *Extractor) ofOrder(o *schemas.Order, row []float64) {
 }
 
 // visit adds the order's call on the store.
-func (x *Extractor) visit(a *Arrived, row []float64) {
+func (x *Extractor) visit(a *Arrived) {
 	at := a.Order.At.UnixMicro()
 	asks, labelled := len(x.asks), len(x.labelled)
 	for g := range x.set.groups {
 		group := &x.set.groups[g]
 		key, ok := "", false
 		if len(group.columns) > 0 {
-			key, ok = group.key(a.Order.Fields)
+			key, ok = x.keyOf(group, a.Order.Fields)
 		}
 		if !ok {
 			x.starts = append(x.starts, -1)
@@ -139,9 +149,14 @@ func (x *Extractor) visit(a *Arrived, row []float64) {
 		for c := range group.columns {
 			column := &group.columns[c]
 			x.asks = append(x.asks, Ask{
-				Key: key, Column: column.name, Value: column.of(a.Order.Fields, row),
-				From: at - column.back, To: at - column.near, Keep: column.back + x.lateness,
+				Key: key, Column: column.name, Merge: column.merge, From: at - column.back, To: at - column.near, Keep: column.back + x.lateness,
 			})
+			ask := &x.asks[len(x.asks)-1]
+			if column.later {
+				ask.Adds = AddSeen
+			} else {
+				ask.Value, ask.Adds = column.of(&x.input, AddNow)
+			}
 		}
 		if m := group.marks; m != nil {
 			x.asks = append(x.asks, Ask{Key: key, Marks: true, From: at - m.back, To: at - m.near, Keep: m.back + x.lateness})
@@ -154,30 +169,29 @@ func (x *Extractor) visit(a *Arrived, row []float64) {
 	})
 }
 
-// whole says whether the store answered every visit and every ask, before anything is read from the answers by place.
-func (x *Extractor) whole(found []Found) error {
-	if len(found) != len(x.visits) {
-		return fmt.Errorf("%d visits, %d answers", len(x.visits), len(found))
+// blockOfKeys is how much room for keys is made at once, in bytes: for some hundred orders.
+const blockOfKeys = 16 << 10
+
+// keyOf returns the store's key of the entity that an order has; false when the order lacks one of its fields.
+func (x *Extractor) keyOf(g *group, fields schemas.Record) (string, bool) {
+	var ok bool
+	if x.key, ok = g.appendKey(x.key[:0], fields); !ok {
+		return "", false
 	}
-	for i := range found {
-		asks := x.visits[i].Asks
-		if len(found[i].Points) != len(asks) {
-			return fmt.Errorf("%d asks, %d answers", len(asks), len(found[i].Points))
-		}
-		for j := range asks {
-			if asks[j].Marks && len(found[i].Marks) != len(asks) {
-				return fmt.Errorf("%d asks with marks, %d answers", len(asks), len(found[i].Marks))
-			}
-		}
+	if x.keys.Cap()-x.keys.Len() < len(x.key) {
+		x.keys = strings.Builder{}
+		x.keys.Grow(max(blockOfKeys, len(x.key)))
 	}
-	return nil
+	start := x.keys.Len()
+	x.keys.Write(x.key)
+	return x.keys.String()[start:], true
 }
 
 // ofHistory computes the features that need the store. The arrival that counts is that of the visit which holds the order's id: so a repeat sees
 // what the order saw.
 func (x *Extractor) ofHistory(i int, o *schemas.Order, found *Found, row []float64) {
 	x.input.Fields, x.input.Features = o.Fields, row
-	v := viewer{at: o.At.UnixMicro(), id: o.ID, arrival: found.First}
+	v := viewer{at: x.visits[i].At, id: string(o.ID), arrival: found.First, again: found.Again}
 	for j := range x.set.features {
 		f := &x.set.features[j]
 		switch {
@@ -185,35 +199,101 @@ func (x *Extractor) ofHistory(i int, o *schemas.Order, found *Found, row []float
 		case f.window == nil:
 			row[j] = f.orDefault(f.expr.Number(&x.input))
 		default:
-			points, marks := x.seen(i, f.window, found)
-			row[j] = f.orDefault(f.window.of(&v, points, marks))
+			row[j] = f.orDefault(x.ofWindow(i, &v, f.window, found))
+		}
+	}
+	// What is kept of this order and was not known before.
+	for g := range x.set.groups {
+		start := x.starts[i*len(x.set.groups)+g]
+		for c := range x.set.groups[g].columns {
+			if column := &x.set.groups[g].columns[c]; start >= 0 && column.later {
+				ask := &x.visits[i].Asks[start+c]
+				ask.Value, ask.Adds = column.of(&x.input, AddSeen)
+			}
 		}
 	}
 }
 
-// seen returns the points and marks that a window is computed from: none when the order has no such entity.
-func (x *Extractor) seen(i int, w *window, found *Found) ([]Point, []Mark) {
+// ofWindow computes a window for a visit: of nothing, when the order has no such entity.
+func (x *Extractor) ofWindow(i int, v *viewer, w *window, found *Found) float64 {
 	start := x.starts[i*len(x.set.groups)+w.group]
+	s := sight{view: &noView, room: &x.room}
 	if start < 0 {
-		return nil, nil
+		return w.of(v, &s)
 	}
-	points := found.Points[start+w.ask]
-	if w.what != frauds && w.what != fraudRate {
-		return points, nil
+	group := &x.set.groups[w.group]
+	s.view = &found.Views[start+w.ask]
+	var own Point
+	if column := &group.columns[w.ask]; column.later {
+		// The features that it is made of stand above the window, so they are known by now.
+		if value, adds := column.of(&x.input, AddSeen); adds != AddNothing {
+			own = Point{At: v.at, ID: schemas.OrderID(v.id), Value: value, Arrival: v.arrival}
+			s.own = &own
+		}
 	}
-	return points, found.Marks[start+len(x.set.groups[w.group].columns)]
+	if w.marks() {
+		s.marks = found.Views[start+len(group.columns)].Marks
+	}
+	if w.codes >= 0 {
+		s.codes = found.Views[start+w.codes].Points
+		if column := &group.columns[w.codes]; column.later {
+			value, _ := column.of(&x.input, AddSeen)
+			s.ownCode = value
+		}
+	}
+	return w.of(v, &s)
 }
 
-// of returns what an order adds to the column.
-func (c *column) of(fields schemas.Record, row []float64) float64 {
-	switch {
-	case c.place >= 0:
-		return row[c.place]
-	case c.path != nil:
-		return finite(fields.At(c.path).Number())
-	default:
-		return math.NaN() // "*": the order alone
+var noView = View{} //nolint:gochecknoglobals // empty, and never written to
+
+// of returns what an order adds to the column: its value, and whether it does.
+func (c *column) of(in *expr.Input, adds Adds) (float64, Adds) {
+	code := 0.0
+	if c.where != nil {
+		if code = c.code(in); code == 0 {
+			return 0, AddNothing
+		}
 	}
+	switch {
+	case c.from == fromField:
+		return finite(in.Fields.At(c.path).Number()), adds
+	case c.from == fromFeature:
+		return in.Features[c.place], adds
+	case c.from == fromDigest:
+		return digestOf(in.Fields.At(c.path)), adds
+	case c.coded:
+		return code, adds
+	case c.merge != nil:
+		return 1, adds // what a decayed count weighs
+	default:
+		return math.NaN(), adds // the order alone
+	}
+}
+
+// code tells for which label the order counts: 0 for none.
+func (c *column) code(in *expr.Input) float64 {
+	in.Fraud = true
+	code := 0
+	if c.where.True(in) {
+		code |= ifFraud
+	}
+	in.Fraud = false
+	if !c.coded {
+		return float64(code)
+	}
+	if c.where.True(in) {
+		code |= ifGenuine
+	}
+	return float64(code)
+}
+
+// digestOf returns a value's fingerprint as a number that is neither NaN nor infinite, since it has the exponent of one below 2. Two values share one with
+// a chance of 2^-63.
+func digestOf(v schemas.Value) float64 {
+	if v.Missing() {
+		return math.NaN()
+	}
+	return math.Float64frombits(v.Digest() &^ (1 << 62))
 }
 
 // orDefault returns v, the feature's default in place of missing.

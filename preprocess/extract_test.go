@@ -23,20 +23,23 @@ type scripted struct {
 	answer func([]preprocess.Visit) ([]preprocess.Found, error)
 }
 
-func (s *scripted) Exchange(_ context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+func (s *scripted) Exchange(_ context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
 	s.visits = nil
 	for _, v := range visits { // the extractor uses its buffers again
 		v.Asks, v.Labelled = slices.Clone(v.Asks), slices.Clone(v.Labelled)
 		s.visits = append(s.visits, v)
 	}
 	if s.answer != nil {
-		return s.answer(visits)
+		found, err := s.answer(visits)
+		for i := range found {
+			see(i, &found[i])
+		}
+		return err
 	}
-	found := make([]preprocess.Found, len(visits))
 	for i, v := range visits {
-		found[i] = preprocess.Found{First: v.Arrival, Content: v.Content, Points: make([][]preprocess.Point, len(v.Asks)), Marks: make([][]preprocess.Mark, len(v.Asks))}
+		see(i, &preprocess.Found{First: v.Arrival, Content: v.Content, Views: make([]preprocess.View, len(v.Asks))})
 	}
-	return found, nil
+	return nil
 }
 
 func (s *scripted) Learn(context.Context, []schemas.Label) error { return nil }
@@ -304,7 +307,8 @@ func TestOfLabelsKnownAtOneTimeFraudCounts(t *testing.T) {
 	}
 	for i, test := range tests {
 		store := scripted{answer: func(v []preprocess.Visit) ([]preprocess.Found, error) {
-			return []preprocess.Found{{First: v[0].Arrival, Points: make([][]preprocess.Point, 2), Marks: [][]preprocess.Mark{nil, test.marks}}}, nil
+			points := []preprocess.Point{{At: before, ID: "a"}, {At: before, ID: "b"}, {At: before, ID: "c"}}
+			return []preprocess.Found{{First: v[0].Arrival, Views: []preprocess.View{{Points: points}, {Marks: test.marks}}}}, nil
 		}}
 		if got := extract(t, set, &store, arrived("1", text("c", "1")))[0].Vector.Values[0]; got != test.want {
 			t.Errorf("marks %d: %v frauds, want %v", i, got, test.want)
@@ -316,10 +320,10 @@ func TestExtractorTrustsNoHalfAnswer(t *testing.T) {
 	const set = "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {c: [c]}\nfeatures:\n  n: {rate: fraud, by: c, window: 1d}\n"
 	errAway := errors.New("away")
 	answers := map[string][]preprocess.Found{
-		"1 visits, 0 answers": {},
-		"2 asks, 0 answers":   {{}},
-		"2 asks with marks":   {{Points: make([][]preprocess.Point, 2)}},
-		"away":                nil,
+		"0 of 1 visits were answered": {},
+		"visit 0 of 1, with 0 views":  {{}},
+		"visit 1 of 1":                {{Views: make([]preprocess.View, 2)}, {Views: make([]preprocess.View, 2)}},
+		"away":                        nil,
 	}
 	for want, found := range answers {
 		store := scripted{answer: func([]preprocess.Visit) ([]preprocess.Found, error) {

@@ -12,6 +12,7 @@ type FeatureSet struct {
 	layout   *schemas.Layout
 	binding  schemas.Binding
 	groups   []group   // the entities, those of the same fields as one
+	entities []entity  // as the file names them
 	features []feature // in the order of the layout
 	fields   []schemas.FieldUse
 	keep     int64 // microseconds
@@ -51,27 +52,51 @@ type reading struct {
 	coding string             // canonical text of the encoding
 }
 
-// aggregate says what a window's points are made into.
+// aggregate says what a window's orders are made into.
 type aggregate uint8
 
-// The aggregates of this version.
+// The aggregates.
 const (
 	count aggregate = iota + 1
 	sum
 	mean
+	minimum
+	maximum
+	stddev
+	distinct
+	last
+	sinceLast
+	sinceFirst
+	decayedSum
+	decayedCount
 	frauds
 	fraudRate
+	lastFraud
 )
+
+// ofLabels says whether the aggregate is over labels.
+func (a aggregate) ofLabels() bool { return a == frauds || a == fraudRate || a == lastFraud }
+
+// ofOrders says whether the aggregate needs of its orders only that they were.
+func (a aggregate) ofOrders() bool {
+	return a == count || a == sinceLast || a == sinceFirst || a == decayedCount || a.ofLabels()
+}
 
 // window is a feature over the points of an entity's orders.
 type window struct {
-	what   aggregate
-	group  int   // which of FeatureSet.groups
-	ask    int   // which of the group's columns
-	width  int64 // microseconds
-	delay  int64 // microseconds
-	others bool  // exclude_current: without the order itself
+	what       aggregate
+	group      int   // which of FeatureSet.groups
+	ask        int   // which of the group's columns
+	codes      int   // which of the group's columns tells of each order for which label it counts (see column.coded); -1: all count
+	width      int64 // microseconds
+	delay      int64 // microseconds
+	halfLife   int64 // microseconds, of the decayed ones
+	resolution int64 // microseconds; 0 is exact
+	others     bool  // exclude_current: without the order itself
 }
+
+// marks says whether the window asks for labels.
+func (w *window) marks() bool { return w.what.ofLabels() || w.codes >= 0 }
 
 // group is an entity as the store knows it: the fields that make its key.
 type group struct {
@@ -84,13 +109,34 @@ type group struct {
 // span is what the windows over one column take up, before an order's time: (t-back, t-near]. In microseconds.
 type span struct{ back, near int64 }
 
-// column is one field, or one feature of the order's own fields, kept per entity.
+// column is what is kept of each order per entity.
 type column struct {
 	span
 	name  string
-	path  schemas.Path // of a field; nil: of a feature, or none
-	place int          // of a feature in the vector; -1: none
+	from  origin
+	path  schemas.Path  // fromField, fromDigest
+	place int           // fromFeature: in the vector
+	where *expr.Program // which orders are kept; nil: all
+	coded bool          // where asks for the label: an order is kept if it counts with any, and the value of fromNothing is for which
+	merge *Merging      // nil is exact
+	later bool          // known only when the order's features are
 }
+
+// origin is where the value of a column comes from.
+type origin uint8
+
+const (
+	fromNothing origin = iota // the order alone
+	fromField
+	fromFeature
+	fromDigest // of a field of any kind: only whether it is the same matters
+)
+
+// For which label an order counts, as coded columns keep it.
+const (
+	ifFraud   = 1
+	ifGenuine = 2
+)
 
 // widen makes the span take up (t-delay-width, t-delay] too.
 func (s *span) widen(width, delay int64) {

@@ -12,34 +12,26 @@ import (
 // maxKey is the longest Ask.Key, in bytes.
 const maxKey = 512
 
-// key returns the store's key of the entity that an order has; false when the order lacks one of its fields. The parts of several fields are led by
+// appendKey appends the store's key of the entity that an order has; false when the order lacks one of its fields. The parts of several fields are led by
 // their lengths, all but the last: "customer_id,terminal_id:2:42T1". What would be too long is hashed; such a key has no colon, every other one has.
-func (g *group) key(fields schemas.Record) (string, bool) {
-	if len(g.paths) == 1 {
-		part, ok := fields.At(g.paths[0]).Key()
-		return bounded(g.prefix + part), ok
-	}
-	key := append(make([]byte, 0, 64), g.prefix...)
+func (g *group) appendKey(dst []byte, fields schemas.Record) ([]byte, bool) {
+	key := dst
+	key = append(key, g.prefix...)
 	for i, path := range g.paths {
 		part, ok := fields.At(path).Key()
 		if !ok {
-			return "", false
+			return dst, false
 		}
 		if i < len(g.paths)-1 {
 			key = append(strconv.AppendInt(key, int64(len(part)), 10), ':')
 		}
 		key = append(key, part...)
 	}
-	return bounded(string(key)), true
-}
-
-// bounded returns the key, or a hash of one that is too long.
-func bounded(key string) string {
-	if len(key) <= maxKey {
-		return key
+	if len(key)-len(dst) <= maxKey {
+		return key, true
 	}
-	sum := sha256.Sum256([]byte(key))
-	return "#" + hex.EncodeToString(sum[:])
+	sum := sha256.Sum256(key[len(dst):])
+	return hex.AppendEncode(append(key[:len(dst)], '#'), sum[:]), true
 }
 
 // of returns the field as a number; NaN is missing.

@@ -63,14 +63,8 @@ type spec struct {
 	names  []string            // of the features read, also the faulty ones: later ones may name them without another fault
 	sound  []bool              // :: feature → no fault in it
 	hashes []string            // :: feature → of all that its value depends on
-	orders []orderWindow       // windows that need the orders of an entity and no column of their own
+	orders []int               // features whose windows need the orders of an entity and no column of their own
 	canon  map[string][]string // :: section → its canonical lines
-}
-
-// orderWindow is a window that any column of its group serves.
-type orderWindow struct {
-	feature int
-	marks   bool
 }
 
 var (
@@ -205,43 +199,39 @@ func (s *spec) build() (*FeatureSet, error) {
 	}
 	set := s.set
 	set.layout, set.binding = layout, s.binding
+	for _, name := range s.entities {
+		set.entities = append(set.entities, entity{name: name, group: s.groupOf[name]})
+	}
 	for _, f := range set.features {
 		if f.window != nil {
-			set.keep = max(set.keep, f.window.width+f.window.delay)
+			set.keep = max(set.keep, f.window.width+f.window.delay+f.window.resolution)
 		}
 	}
 	slices.SortStableFunc(set.fields, func(a, b schemas.FieldUse) int { return a.Line - b.Line })
 	return &set, nil
 }
 
-// placeOrders gives the windows over orders a column of their entity: every order is in each of them, so the one that reaches furthest back serves,
-// and an entity needs the column "*" only when it has no other.
+// placeOrders gives the windows over orders a column of their entity: every order is in each column that has no condition, so the one that reaches furthest
+// back serves, and an entity needs the column "*" only when it has no other.
 func (s *spec) placeOrders() {
-	for _, o := range s.orders {
-		w := s.set.features[o.feature].window
+	for _, feature := range s.orders {
+		w := s.set.features[feature].window
 		g := &s.set.groups[w.group]
-		if len(g.columns) == 0 {
-			g.columns = append(g.columns, column{name: "*", place: -1, span: span{near: math.MaxInt64}})
-		}
-		w.ask = 0
+		w.ask = -1
 		for i := range g.columns {
-			if g.columns[i].back > g.columns[w.ask].back {
+			if c := &g.columns[i]; c.where == nil && c.merge == nil && !c.later && (w.ask < 0 || c.back > g.columns[w.ask].back) {
 				w.ask = i
 			}
 		}
+		if w.ask < 0 {
+			w.ask = len(g.columns)
+			g.columns = append(g.columns, column{name: "*", place: -1, span: span{near: math.MaxInt64}})
+		}
 	}
 	// Only now, so that which column serves does not depend on what it was widened for.
-	for _, o := range s.orders {
-		w := s.set.features[o.feature].window
-		g := &s.set.groups[w.group]
-		g.columns[w.ask].widen(w.width, w.delay)
-		if !o.marks {
-			continue
-		}
-		if g.marks == nil {
-			g.marks = &span{near: math.MaxInt64}
-		}
-		g.marks.widen(w.width, w.delay)
+	for _, feature := range s.orders {
+		w := s.set.features[feature].window
+		s.set.groups[w.group].columns[w.ask].widen(w.width, w.delay)
 	}
 }
 

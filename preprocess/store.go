@@ -6,19 +6,21 @@ import (
 	"verdict/schemas"
 )
 
-// Store keeps what features are made of: per entity and per column (a field that is aggregated), one point an order; and per entity the labels of its
-// orders. It has no notion of windows: it adds points and gives them back.
+// Store keeps what features are made of: per entity and per column (what is kept of each order), one point an order; and per entity the labels of its
+// orders. It has no notion of windows: it adds points and shows them.
 //
-// Order of effects: Exchange works through its visits in order, each first adding its points and then reading, so a visit sees those before it.
+// Order of effects: Exchange works through its visits in order, each first adding its points and then looking, so a visit sees those before it.
 // Idempotency: all is keyed by order id. The first visit of an id holds it (first by what the store saw, for ever after while it is kept); the
 // points of any other arrival of that id are not kept and not seen. Doing a call again, whole or cut short, changes nothing.
-// Arrival order: whatever the order of the calls, the same visits and labels leave the same state (but for which arrival holds an id).
+// Arrival order: whatever the order of the calls, the same visits and labels leave the same state (but for which arrival holds an id). Columns that are
+// merged (Ask.Merge) ask more: the visits of one source come with rising offsets, and one that is not beyond the last of its source was had before.
 // Durability: whatever the implementation's is; an error means that any part of the call may have been done.
 // Concurrency: safe for concurrent use, also by several processes over one database.
 type Store interface {
-	// Exchange adds the points of each visit and returns what each asked for, in the order of visits. The points are not to be changed, and are
-	// valid until the next call.
-	Exchange(ctx context.Context, visits []Visit) ([]Found, error)
+	// Exchange adds the points of each visit and calls see with what it asked for, visit by visit. What is found is valid during that call of see only,
+	// and is not to be changed. What see changes in its visit's asks (Value, Adds) counts for those with AddSeen, which are added after it. After an
+	// error, see may have been called for some of the visits.
+	Exchange(ctx context.Context, visits []Visit, see func(visit int, found *Found)) error
 
 	// Learn keeps labels: each at the event time of its order, under that order's Labelled entities; one that comes before its order waits
 	// for it. All versions of a label are kept, and which one counts is decided when read (Mark).
@@ -37,21 +39,43 @@ type Visit struct {
 
 // Ask adds one point to a column of one entity and asks for the points of a span of time.
 type Ask struct {
-	Key    string  // the entity and its key, such as "customer:42"; at most 512 bytes, any bytes
-	Column string  // which field is kept, by its path; "*" keeps the order alone. The labels of the entity are asked with Marks instead.
+	Key    string   // the entity and its key, such as "customer:42"; at most 512 bytes, any bytes
+	Column string   // what is kept of an order; "*" keeps the order alone. It tells two columns of an entity apart, also by Merge
+	Merge  *Merging // how points that are not new any more are merged; nil keeps each
+	Adds   Adds
 	Value  float64 // the order's value of the column, NaN when missing
-	From   int64   // microseconds: points with From < At <= To are returned
+	From   int64   // microseconds: points with From < At <= To are shown. A merged column shows more: see View
 	To     int64
 	Keep   int64 // microseconds: points of the column older than its newest by more than Keep may be dropped
-	Marks  bool  // asks for the entity's marks instead of a column's points; Column and Value are then unused and nothing is added
+	Marks  bool  // asks for the entity's marks instead of a column's points; what is to be added is then unused
 }
+
+// Adds says when an ask adds its point.
+type Adds uint8
+
+// When an ask adds its point.
+const (
+	AddNow     Adds = iota // before the visit looks, so that it sees its own point
+	AddSeen                // after see has returned, with the value that it has put there
+	AddNothing             // not at all: the ask only looks
+)
 
 // Found is what a visit asked for.
 type Found struct {
-	First   Arrival   // of the visit that holds this id: equal to the visit's own unless it is a repeat
-	Content uint64    // of that visit
-	Points  [][]Point // :: ask → its points, ascending by (At, ID); nil for Marks
-	Marks   [][]Mark  // :: ask → its marks, ascending by (At, ID, Known); nil without Marks
+	First   Arrival // of the visit that holds this id: equal to the visit's own unless it is a repeat
+	Content uint64  // of that visit
+	Again   bool    // the id was held before this visit: what the visit sees may have come after it
+	Views   []View  // :: ask → what it sees
+}
+
+// View is what one ask sees.
+type View struct {
+	Points []Point // ascending by (At, ID)
+	Marks  []Mark  // ascending by (At, ID, Known); for asks with Marks alone
+
+	// Of a merged column alone, and whole: what lies outside of the span is for the reader to leave out.
+	Cells     []Cell     // ascending by Start; of one start there may be several, of different sources
+	Sightings []Sighting // ascending by Value; of one value there may be several, of different sources
 }
 
 // Point is one order in a column of an entity.
@@ -60,6 +84,14 @@ type Point struct {
 	ID      schemas.OrderID
 	Value   float64
 	Arrival Arrival
+}
+
+// Before says whether p comes before q in a column.
+func (p *Point) Before(q *Point) bool {
+	if p.At != q.At {
+		return p.At < q.At
+	}
+	return p.ID < q.ID
 }
 
 // Mark is one version of an order's label at one of its entities. Of several the one that counts at a time t is that with the latest Known at or

@@ -2,103 +2,151 @@ package preprocess
 
 import (
 	"math"
-
-	"verdict/schemas"
+	"slices"
 )
 
-// This file is the one implementation of windows. It is pure: stores keep points and give them back, and what a window means is decided here alone.
+// This file and fold.go are the one implementation of windows. They are pure: stores keep points and show them, and what a window means is decided
+// here alone. This file tells which orders are in a window; fold.go makes a number of them.
 //
-// Sums are added up anew for each order, oldest point first, in the order (At, ID). So they do not depend on the order of arrival, and there is no
-// running total whose rounding could drift.
+// What an exact window gives is computed anew for each order, from its points in the order (At, ID). So it does not depend on the order of arrival, and
+// there is no running total whose rounding could drift. A merged column's totals carry twice the precision of a double instead (Total).
 
-// viewer is the order that looks at a window.
+// viewer is the order that looks.
 type viewer struct {
 	at      int64
-	id      schemas.OrderID
+	id      string
 	arrival Arrival // of the visit that holds its id
+	again   bool    // it was here before, so that what came after it may be there too
 }
 
-// sees says whether a point at the viewer's own time counts: those that arrived before it do, and itself.
+// sees says whether a point counts that lies in the window: what lies at the viewer's own time does if it arrived before, and itself unless others.
 func (v *viewer) sees(p *Point, others bool) bool {
-	if p.ID == v.id {
+	switch {
+	case string(p.ID) == v.id:
 		return !others
+	case v.again && p.Arrival.Source == v.arrival.Source && p.Arrival.Offset > v.arrival.Offset:
+		return false
+	default:
+		return p.At < v.at || p.Arrival.Before(v.arrival)
 	}
-	return p.Arrival.Before(v.arrival)
 }
 
-// of computes the window from the points and marks of a span that covers it. NaN is missing.
-func (w *window) of(v *viewer, points []Point, marks []Mark) float64 {
-	until := v.at - w.delay
-	from := until - w.width
+// sight is what a window is computed from.
+type sight struct {
+	view    *View
+	own     *Point  // the viewer's own point when the column does not have it yet; nil: it has it, or there is none
+	codes   []Point // for windows with codes: for which label each order counts
+	ownCode float64 // and the viewer itself, when codes do not have it yet
+	marks   []Mark
+	room    *room
+}
+
+// room is memory to work in, used again by the next window.
+type room struct {
+	seen    []Point
+	counted []Point
+	table   []uint64
+}
+
+// span returns the window's ends: it is over (from, until].
+func (w *window) span(v *viewer) (from, until int64) {
+	until = v.at - w.delay
+	from = until - w.width
+	if w.resolution > 0 {
+		// The far edge moves to the nearest bound of cells, so by half a resolution at most, whether or not anything is merged there.
+		from = floor(from+w.resolution/2, w.resolution) - 1
+	}
+	return from, until
+}
+
+// orders returns the points that are in the window: a part of the view, or a copy in the room.
+func (w *window) orders(v *viewer, s *sight, from, until int64) []Point {
+	points := s.view.Points
 	points = points[pointAfter(points, from):pointAfter(points, until)]
-	// With a delay all of these are of the past; without one the last may be of the viewer's own time.
-	past := points
-	var tied []Point
-	if w.delay == 0 {
-		edge := pointAfter(points, until-1)
-		past, tied = points[:edge], points[edge:]
+	if w.delay == 0 || v.again {
+		points = w.visible(v, s, points)
 	}
-	switch w.what {
-	case count:
-		return float64(len(past) + w.countTied(v, tied))
-	case sum:
-		total, _ := w.total(v, past, tied)
-		return finite(total)
-	case mean:
-		total, n := w.total(v, past, tied)
-		return finite(total / float64(n)) // 0/0 is NaN: nothing to aggregate
-	case frauds:
-		return float64(w.frauds(v, marks, from, until, tied))
-	case fraudRate:
-		n := len(past) + w.countTied(v, tied)
-		if n == 0 {
-			return math.NaN()
-		}
-		return float64(w.frauds(v, marks, from, until, tied)) / float64(n)
+	if w.codes < 0 {
+		return points
 	}
-	return math.NaN() // unreachable: the reader makes no other
+	return w.labelled(v, s, points)
 }
 
-func (w *window) countTied(v *viewer, tied []Point) int {
-	n := 0
-	for i := range tied {
-		if v.sees(&tied[i], w.others) {
-			n++
+// visible leaves out what the viewer does not see, and puts its own point in.
+func (w *window) visible(v *viewer, s *sight, points []Point) []Point {
+	own := s.own != nil && !w.others && w.delay == 0
+	if !v.again && !own {
+		// Nearly always nothing but the viewer itself lies at its own time, and that last.
+		n := len(points)
+		if n == 0 || points[n-1].At < v.at {
+			return points
+		}
+		if string(points[n-1].ID) == v.id && (n == 1 || points[n-2].At < v.at) {
+			if w.others {
+				return points[:n-1]
+			}
+			return points
 		}
 	}
-	return n
+	seen := s.room.seen[:0]
+	for i := range points {
+		if p := &points[i]; v.sees(p, w.others || own) {
+			seen = append(seen, *p)
+		}
+	}
+	if own {
+		at := len(seen)
+		for at > 0 && s.own.Before(&seen[at-1]) {
+			at--
+		}
+		seen = slices.Insert(seen, at, *s.own)
+	}
+	s.room.seen = seen
+	return seen
 }
 
-// total adds up the values that are not missing, and counts them.
-func (w *window) total(v *viewer, past, tied []Point) (total float64, n int) {
-	for i := range past {
-		if x := past[i].Value; x == x {
-			total += x
-			n++
+// labelled returns the orders that count with the label that they had at the viewer's time.
+func (w *window) labelled(v *viewer, s *sight, points []Point) []Point {
+	counted := s.room.counted[:0]
+	codes, marks := s.codes, labels{s.marks}
+	for i := range points {
+		p := &points[i]
+		for len(codes) > 0 && codes[0].Before(p) {
+			codes = codes[1:]
+		}
+		code := 0
+		switch {
+		case string(p.ID) == v.id && s.ownCode != 0:
+			code = int(s.ownCode)
+		case len(codes) > 0 && codes[0].ID == p.ID && codes[0].At == p.At:
+			code = int(codes[0].Value)
+		}
+		switch code {
+		case ifFraud | ifGenuine:
+			counted = append(counted, *p)
+		case ifFraud, ifGenuine:
+			if marks.fraud(p, v.at) == (code == ifFraud) {
+				counted = append(counted, *p)
+			}
 		}
 	}
-	for i := range tied {
-		if x := tied[i].Value; x == x && v.sees(&tied[i], w.others) {
-			total += x
-			n++
-		}
-	}
-	return total, n
+	s.room.counted = counted
+	return counted
 }
 
-// frauds counts the orders of (from, until] that were known to be fraud at the viewer's time.
-func (w *window) frauds(v *viewer, marks []Mark, from, until int64, tied []Point) int {
-	marks = marks[markAfter(marks, from):markAfter(marks, until)]
-	n := 0
-	for len(marks) > 0 {
-		m := marks[0]
-		var fraud bool
-		fraud, marks = verdictAt(marks, v.at)
-		if fraud && (m.At != v.at || w.delay > 0 || w.seesTied(v, m.ID, tied)) {
-			n++
-		}
+// labels goes through marks beside points, both ascending by (At, ID).
+type labels struct{ rest []Mark }
+
+// fraud says whether the order of p was known to be fraud at t.
+func (l *labels) fraud(p *Point, t int64) bool {
+	for len(l.rest) > 0 && (l.rest[0].At < p.At || l.rest[0].At == p.At && l.rest[0].ID < p.ID) {
+		l.rest = l.rest[1:]
 	}
-	return n
+	if len(l.rest) == 0 || l.rest[0].At != p.At || l.rest[0].ID != p.ID {
+		return false
+	}
+	fraud, _ := verdictAt(l.rest, t)
+	return fraud
 }
 
 // verdictAt says whether the first mark's order counts as fraud at t, and returns the marks of the other orders. The label with the latest Known at or
@@ -118,19 +166,17 @@ func verdictAt(marks []Mark, t int64) (fraud bool, rest []Mark) {
 	return fraud, marks
 }
 
-// seesTied says whether the order of a mark at the viewer's own time counts.
-func (w *window) seesTied(v *viewer, id schemas.OrderID, tied []Point) bool {
-	for i := range tied {
-		if tied[i].ID == id {
-			return v.sees(&tied[i], w.others)
-		}
-	}
-	return false
-}
-
 // pointAfter returns the place of the first point later than t. (slices.BinarySearchFunc copies each point that it looks at: half as fast.)
 func pointAfter(points []Point, t int64) int {
-	low, high := 0, len(points)
+	// Most often the store has cut the view just there.
+	n := len(points)
+	switch {
+	case n == 0 || points[n-1].At <= t:
+		return n
+	case points[0].At > t:
+		return 0
+	}
+	low, high := 1, n-1
 	for low < high {
 		if mid := int(uint(low+high) >> 1); points[mid].At <= t {
 			low = mid + 1

@@ -17,6 +17,14 @@ func Digest(rec Record) uint64 {
 	return h
 }
 
+// Digest returns a fingerprint of the value, to tell whether two are the same: as for a record's, 42, 42.0 and "42" are. It is the same in every process
+// and version: it is kept with features that count different values.
+func (v Value) Digest() uint64 {
+	var few [64]byte
+	h, _ := digestValue(v, few[:0])
+	return h
+}
+
 // digestRecord adds up the hashes of the fields, so that their order does not matter. Buf is room to work in, and is given back.
 func digestRecord(rec Record, buf []byte) (uint64, []byte) {
 	var sum uint64

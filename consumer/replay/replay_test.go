@@ -409,11 +409,11 @@ type cancelling struct {
 	cancel context.CancelFunc
 }
 
-func (c *cancelling) Exchange(ctx context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+func (c *cancelling) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
 	if c.after--; c.after == 0 {
 		c.cancel()
 	}
-	return c.Store.Exchange(ctx, visits)
+	return c.Store.Exchange(ctx, visits, see)
 }
 
 func TestParseLocationRefusesWhatItCannotRead(t *testing.T) {

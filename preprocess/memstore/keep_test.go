@@ -8,6 +8,7 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
+	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -25,7 +26,7 @@ func visit(n int, at int64, key string) preprocess.Visit {
 
 func exchange(t *testing.T, s *memstore.Store, visits ...preprocess.Visit) []preprocess.Found {
 	t.Helper()
-	found, err := s.Exchange(t.Context(), visits)
+	found, err := storetest.Exchange(t.Context(), s, visits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +61,10 @@ func TestStoreStaysSmallAsTimeGoesOn(t *testing.T) {
 		t.Errorf("it holds %d waiting labels, and %d came in the time that it keeps", waiting, perHour)
 	}
 	last := exchange(t, s, visit(-1, t0+20*hour, "hot"))[0]
-	if n := len(last.Points[0]); n < perHour/2 || n > 2*perHour {
+	if n := len(last.Views[0].Points); n < perHour/2 || n > 2*perHour {
 		t.Errorf("a column holds %d points, and %d came in the time that it keeps", n, perHour/2)
 	}
-	if n := len(last.Marks[1]); n < perHour/2-1 || n > 2*perHour {
+	if n := len(last.Views[1].Marks); n < perHour/2-1 || n > 2*perHour {
 		t.Errorf("an entity holds %d marks, and %d came in the time that it keeps", n, perHour/2)
 	}
 }
@@ -79,7 +80,7 @@ func TestColumnsWithLateOrdersStaySmall(t *testing.T) {
 		}
 		exchange(t, s, visit(n, at, "c"))
 	}
-	if n := len(exchange(t, s, visit(-1, t0+30*hour, "c"))[0].Points[0]); n < perHour || n > 3*perHour {
+	if n := len(exchange(t, s, visit(-1, t0+30*hour, "c"))[0].Views[0].Points); n < perHour || n > 3*perHour {
 		t.Errorf("a column holds %d points, and %d came in the time that it keeps", n, perHour)
 	}
 }
@@ -107,11 +108,11 @@ func TestStoreKeepsWhatALaggingSourceWorksOn(t *testing.T) {
 	}
 	for n := range 100 {
 		found := exchange(t, s, visit(1000+n, t0+int64(n), "behind"))
-		if got := len(found[0].Points[0]); got != n+1 {
+		if got := len(found[0].Views[0].Points); got != n+1 {
 			t.Fatalf("after %d visits it shows %d points", n+1, got)
 		}
 	}
-	if found := exchange(t, s, visit(1000, t0, "behind"))[0]; found.First.Offset != 1000 || len(found.Points[0]) != 1 {
+	if found := exchange(t, s, visit(1000, t0, "behind"))[0]; found.First.Offset != 1000 || len(found.Views[0].Points) != 1 {
 		t.Errorf("a redelivery finds %v", found)
 	}
 }
@@ -127,7 +128,7 @@ func TestLabelsMayAllComeFirst(t *testing.T) {
 		}
 	}
 	for i := range n {
-		if found := exchange(t, s, visit(i, t0+int64(i)*hour, "c"))[0]; len(found.Marks[1]) == 0 {
+		if found := exchange(t, s, visit(i, t0+int64(i)*hour, "c"))[0]; len(found.Views[1].Marks) == 0 {
 			t.Fatalf("the label of order %d did not wait", i)
 		}
 	}
@@ -141,15 +142,15 @@ func TestStoreMayBeUsedByMany(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				n := w*each + i
-				found, err := s.Exchange(t.Context(), []preprocess.Visit{visit(n, t0+int64(n%7), "c")})
+				found, err := storetest.Exchange(t.Context(), s, []preprocess.Visit{visit(n, t0+int64(n%7), "c")})
 				if err == nil {
 					err = s.Learn(t.Context(), []schemas.Label{{ID: schemas.OrderID("o" + strconv.Itoa(n)), Fraud: true}})
 				}
-				if err != nil || len(found[0].Points[0]) == 0 || len(found[0].Points[0]) > workers*each {
+				if err != nil || len(found[0].Views[0].Points) == 0 || len(found[0].Views[0].Points) > workers*each {
 					t.Errorf("worker %d: %v", w, err)
 					return
 				}
-				for _, p := range found[0].Points[0] { // under -race: nobody else writes what was returned
+				for _, p := range found[0].Views[0].Points { // under -race: nobody else writes what was returned
 					if p.ID == "" {
 						t.Error("a point without an id")
 					}
@@ -159,7 +160,7 @@ func TestStoreMayBeUsedByMany(t *testing.T) {
 	}
 	group.Wait()
 	found := exchange(t, s, visit(-1, t0+hour/2, "c"))[0]
-	if len(found.Points[0]) != workers*each+1 || len(found.Marks[1]) != workers*each {
-		t.Errorf("%d points and %d marks are left of %d orders", len(found.Points[0]), len(found.Marks[1]), workers*each)
+	if len(found.Views[0].Points) != workers*each+1 || len(found.Views[1].Marks) != workers*each {
+		t.Errorf("%d points and %d marks are left of %d orders", len(found.Views[0].Points), len(found.Views[1].Marks), workers*each)
 	}
 }

@@ -125,17 +125,17 @@ func (s *Store) learn(l *schemas.Label) {
 }
 
 // label keeps the entities of an order's labels, and hands over what waited for it. A later feature set may ask for more entities than the first did.
-func (s *Store) label(o *order, keys []string, first bool) {
-	if first {
+func (s *Store) label(o *order, v *preprocess.Visit, first bool) {
+	if first && len(s.waiting) > 0 {
 		if w := s.waiting[o.id]; w != nil {
 			o.labels = w
 			delete(s.waiting, o.id)
 		}
 	}
 	more := false
-	for _, key := range keys {
+	for _, key := range v.Labelled {
 		if !slices.Contains(o.labelled, key) {
-			o.labelled = s.orders.withKey(o.labelled, s.entity(key, true).key)
+			o.labelled = s.orders.withKey(o.labelled, s.keyOf(v, key))
 			more = true
 		}
 	}

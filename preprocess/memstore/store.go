@@ -3,6 +3,7 @@ package memstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,7 @@ type Config struct {
 
 // Store is a preprocess.Store in memory. Nothing in it looks at the clock: what expires does so as the newest event time moves on.
 //
-// What it returns are views of its own columns. A point that comes in the order of time is appended behind every view; one that comes late makes its
-// column a new array. So no view ever changes, also not after the next call.
+// What a visit sees are views of its own columns, valid while see runs: nothing is copied.
 type Store struct {
 	mu       sync.Mutex
 	keep     int64                         // guarded by mu; microseconds
@@ -34,6 +34,8 @@ type Store struct {
 	orders   orders                        // guarded by mu
 	waiting  map[schemas.OrderID]*versions // guarded by mu; :: order not seen yet → its labels
 	patience int                           // guarded by mu; how many may wait before the old ones are looked for
+	found    preprocess.Found              // guarded by mu; of the visit at hand
+	met      []*entity                     // guarded by mu; :: ask of the visit at hand → its entity; nil: there is none
 }
 
 var _ preprocess.Store = (*Store)(nil)
@@ -53,26 +55,16 @@ func New(cfg Config) *Store {
 }
 
 // Exchange is preprocess.Store's.
-func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit) ([]preprocess.Found, error) {
+func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
-	asks, marks := 0, 0
-	for i := range visits {
-		asks += len(visits[i].Asks)
-		if asksMarks(&visits[i]) {
-			marks += len(visits[i].Asks)
-		}
-	}
-	// Three allocations a call and none a visit: callers may be several, so the answers cannot be the store's own buffers.
-	out := answers{found: make([]preprocess.Found, len(visits)), points: make([][]preprocess.Point, asks), marks: make([][]preprocess.Mark, marks)}
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range visits {
-		s.visit(&visits[i], out.next(i, &visits[i]))
+		s.visit(i, &visits[i], see)
 	}
-	return out.found, nil
+	return nil
 }
 
 // Learn is preprocess.Store's.
@@ -88,32 +80,60 @@ func (s *Store) Learn(ctx context.Context, labels []schemas.Label) error {
 	return nil
 }
 
-func (s *Store) visit(v *preprocess.Visit, found *preprocess.Found) {
+func (s *Store) visit(i int, v *preprocess.Visit, see func(int, *preprocess.Found)) {
 	s.newest = max(s.newest, v.At)
 	o, first := s.orders.hold(v, s.newest)
 	holds := o.arrival == v.Arrival
+	s.meet(v, holds)
 	if holds {
-		s.label(o, v.Labelled, first)
+		s.label(o, v, first)
 	}
-	found.First, found.Content = o.arrival, o.content
-
-	var e *entity
-	for i := range v.Asks {
-		ask := &v.Asks[i]
-		s.keep = max(s.keep, ask.Keep)
-		if e == nil || e.key != ask.Key {
-			e = s.entity(ask.Key, holds)
+	found := &s.found
+	found.First, found.Content, found.Again = o.arrival, o.content, !first
+	found.Views = slices.Grow(found.Views[:0], len(v.Asks))[:len(v.Asks)]
+	clear(found.Views)
+	for j, e := range s.met {
+		if e == nil {
+			continue
 		}
-		switch {
-		case e == nil: // a repeat leaves nothing behind, not even an empty entity
-		case ask.Marks:
-			found.Marks[i] = e.marksBetween(ask)
-		default:
-			found.Points[i] = e.exchange(ask, o, holds)
+		if ask := &v.Asks[j]; holds && !ask.Marks && ask.Adds == preprocess.AddNow {
+			e.add(ask, o)
+		}
+		e.look(&v.Asks[j], &found.Views[j])
+	}
+	see(i, found)
+	for j := range v.Asks {
+		if ask := &v.Asks[j]; holds && !ask.Marks && ask.Adds == preprocess.AddSeen {
+			s.entity(ask.Key, true).add(ask, o)
 		}
 	}
 	s.orders.expire(s.newest, s.keep)
 	s.dropIdle()
+}
+
+// meet looks up the entities of a visit's asks. Who only looks leaves nothing behind, not even an empty entity.
+func (s *Store) meet(v *preprocess.Visit, holds bool) {
+	s.met = s.met[:0]
+	for j := range v.Asks {
+		ask := &v.Asks[j]
+		s.keep = max(s.keep, ask.Keep)
+		create := holds && !ask.Marks && ask.Adds == preprocess.AddNow
+		if j > 0 && v.Asks[j-1].Key == ask.Key && (s.met[j-1] != nil || !create) {
+			s.met = append(s.met, s.met[j-1])
+			continue
+		}
+		s.met = append(s.met, s.entity(ask.Key, create))
+	}
+}
+
+// keyOf returns a labelled entity's key as the store has it: nearly always an ask has found it.
+func (s *Store) keyOf(v *preprocess.Visit, key string) string {
+	for j, e := range s.met {
+		if e != nil && v.Asks[j].Key == key {
+			return e.key
+		}
+	}
+	return s.entity(key, true).key
 }
 
 // entity finds or makes what is kept under a key. Visiting makes it younger.
@@ -150,30 +170,4 @@ func (s *Store) dropIdle() {
 	last := len(s.clock) - 1
 	s.clock[s.hand], s.clock[last] = s.clock[last], nil
 	s.clock = s.clock[:last]
-}
-
-// answers hands out the parts of what Exchange returns from three arrays.
-type answers struct {
-	found  []preprocess.Found
-	points [][]preprocess.Point
-	marks  [][]preprocess.Mark
-}
-
-func (a *answers) next(i int, v *preprocess.Visit) *preprocess.Found {
-	n := len(v.Asks)
-	found := &a.found[i]
-	found.Points, a.points = a.points[:n:n], a.points[n:]
-	if asksMarks(v) {
-		found.Marks, a.marks = a.marks[:n:n], a.marks[n:]
-	}
-	return found
-}
-
-func asksMarks(v *preprocess.Visit) bool {
-	for i := range v.Asks {
-		if v.Asks[i].Marks {
-			return true
-		}
-	}
-	return false
 }

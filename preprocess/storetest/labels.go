@@ -34,19 +34,19 @@ func mark(n int, at, known int64, fraud bool) preprocess.Mark {
 
 func labelAfter(t *testing.T, s preprocess.Store) {
 	found := exchange(t, s, frauds(1, 10, "t", 99))
-	same(t, "marks before", found[0].Marks[0], []preprocess.Mark{})
+	same(t, "marks before", found[0].Views[0].Marks, []preprocess.Mark{})
 	learn(t, s, label(1, 50, true))
-	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Marks[0], []preprocess.Mark{mark(1, 10, 50, true)})
-	if found[0].Points[0] != nil {
+	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
+	if found[0].Views[0].Points != nil {
 		t.Error("points where marks were asked for")
 	}
 }
 
 func labelBefore(t *testing.T, s preprocess.Store) {
 	learn(t, s, label(1, 50, true))
-	same(t, "marks before the order", exchange(t, s, frauds(2, 60, "t", 99))[0].Marks[0], []preprocess.Mark{})
-	same(t, "the order's own", exchange(t, s, frauds(1, 10, "t", 99))[0].Marks[0], []preprocess.Mark{mark(1, 10, 50, true)})
-	same(t, "later", exchange(t, s, frauds(3, 60, "t", 99))[0].Marks[0], []preprocess.Mark{mark(1, 10, 50, true)})
+	same(t, "marks before the order", exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{})
+	same(t, "the order's own", exchange(t, s, frauds(1, 10, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
+	same(t, "later", exchange(t, s, frauds(3, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
 }
 
 func labelBeforeInBatch(t *testing.T, s preprocess.Store) {
@@ -57,9 +57,9 @@ func labelBeforeInBatch(t *testing.T, s preprocess.Store) {
 	found := exchange(t, s, visits...)
 	first, both := []preprocess.Mark{mark(1, 10, 50, true)}, []preprocess.Mark{mark(3, 5, 51, true), mark(3, 5, 52, false), mark(1, 10, 50, true)}
 	for i, want := range [][]preprocess.Mark{nil, first, first, both, nil, first, both} {
-		same(t, "marks", found[i].Marks[0], want)
+		same(t, "marks", found[i].Views[0].Marks, want)
 	}
-	same(t, "in the next batch", exchange(t, s, frauds(7, 60, "t", 99))[0].Marks[0], both)
+	same(t, "in the next batch", exchange(t, s, frauds(7, 60, "t", 99))[0].Views[0].Marks, both)
 }
 
 func labelAtAllEntities(t *testing.T, s preprocess.Store) {
@@ -69,7 +69,9 @@ func labelAtAllEntities(t *testing.T, s preprocess.Store) {
 	learn(t, s, label(1, 50, true))
 	found := exchange(t, s, order(2, 60, askMarks("t", 99), askMarks("c", 99), askMarks("d", 99)))[0]
 	want := []preprocess.Mark{mark(1, 10, 50, true)}
-	same(t, "marks", found.Marks, [][]preprocess.Mark{want, want, nil})
+	for i, want := range [][]preprocess.Mark{want, want, nil} {
+		same(t, "marks", found.Views[i].Marks, want)
+	}
 }
 
 func labelReplaced(t *testing.T, s preprocess.Store) {
@@ -78,14 +80,14 @@ func labelReplaced(t *testing.T, s preprocess.Store) {
 	learn(t, s, label(1, 70, false)) // withdrawn
 	learn(t, s, label(1, 60, true))
 	want := []preprocess.Mark{mark(1, 10, 50, true), mark(1, 10, 60, true), mark(1, 10, 70, false)}
-	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Marks[0], want)
+	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks, want)
 }
 
 func labelOutOfOrder(t *testing.T, s preprocess.Store) {
 	exchange(t, s, frauds(1, 10, "t", 99))
 	learn(t, s, label(1, 70, false), label(1, 50, false))
 	learn(t, s, label(1, 60, true))
-	got := exchange(t, s, frauds(2, 60, "t", 99))[0].Marks[0]
+	got := exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks
 	want := []preprocess.Mark{mark(1, 10, 50, false), mark(1, 10, 60, true), mark(1, 10, 70, false)}
 	same(t, "marks", got, want)
 }
@@ -95,16 +97,17 @@ func labelTwice(t *testing.T, s preprocess.Store) {
 		learn(t, s, label(1, 50, true), label(1, 50, true))
 		exchange(t, s, frauds(1, 10, "t", 99))
 	}
-	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Marks[0], []preprocess.Mark{mark(1, 10, 50, true)})
+	same(t, "marks", exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
 	learn(t, s, label(1, 50, false)) // of the same time: the fraud counts, so both are kept
-	same(t, "marks", exchange(t, s, frauds(3, 60, "t", 99))[0].Marks[0], []preprocess.Mark{mark(1, 10, 50, false), mark(1, 10, 50, true)})
+	same(t, "marks", exchange(t, s, frauds(3, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, false), mark(1, 10, 50, true)})
 }
 
 func labelsInACall(t *testing.T, s preprocess.Store) {
 	exchange(t, s, frauds(1, 10, "t", 99), frauds(2, 11, "t", 99), frauds(3, 12, "u", 99))
 	learn(t, s, label(2, 50, true), label(1, 60, false), label(3, 50, true), label(1, 40, true), label(9, 40, true))
 	found := exchange(t, s, order(4, 60, askMarks("t", 99), askMarks("u", 99)))[0]
-	same(t, "marks", found.Marks, [][]preprocess.Mark{{mark(1, 10, 40, true), mark(1, 10, 60, false), mark(2, 11, 50, true)}, {mark(3, 12, 50, true)}})
+	same(t, "marks", found.Views[0].Marks, []preprocess.Mark{mark(1, 10, 40, true), mark(1, 10, 60, false), mark(2, 11, 50, true)})
+	same(t, "marks", found.Views[1].Marks, []preprocess.Mark{mark(3, 12, 50, true)})
 }
 
 func markBounds(t *testing.T, s preprocess.Store) {
@@ -114,7 +117,7 @@ func markBounds(t *testing.T, s preprocess.Store) {
 	}
 	v := frauds(9, 50, "t", 13)
 	v.Asks[0].From = base + 11
-	same(t, "in (11, 13]", exchange(t, s, v)[0].Marks[0], []preprocess.Mark{mark(2, 12, 88, true), mark(3, 13, 87, true)})
+	same(t, "in (11, 13]", exchange(t, s, v)[0].Views[0].Marks, []preprocess.Mark{mark(2, 12, 88, true), mark(3, 13, 87, true)})
 }
 
 func labelNowhere(t *testing.T, s preprocess.Store) {
@@ -122,6 +125,6 @@ func labelNowhere(t *testing.T, s preprocess.Store) {
 	exchange(t, s, order(1, 10, ask("t", "x", 1, 99)))
 	learn(t, s, label(1, 51, true))
 	found := exchange(t, s, order(2, 60, ask("t", "x", 1, 99), askMarks("t", 99)))[0]
-	same(t, "marks", found.Marks[1], []preprocess.Mark{})
-	same(t, "points", ids(found.Points[0]), []string{"o1", "o2"})
+	same(t, "marks", found.Views[1].Marks, []preprocess.Mark{})
+	same(t, "points", ids(found.Views[0].Points), []string{"o1", "o2"})
 }

@@ -35,23 +35,24 @@ func (m *model) exchange(visits []preprocess.Visit) []preprocess.Found {
 }
 
 func (m *model) visit(v *preprocess.Visit) preprocess.Found {
-	if m.held[v.ID] == nil {
+	again := m.held[v.ID] != nil
+	if !again {
 		m.held[v.ID] = v
 	}
 	holder := m.held[v.ID]
 	if holder.Arrival == v.Arrival {
 		m.marked[v.ID] = append(m.marked[v.ID], v.Labelled...)
 	}
-	found := preprocess.Found{First: holder.Arrival, Content: holder.Content, Points: make([][]preprocess.Point, len(v.Asks)), Marks: make([][]preprocess.Mark, len(v.Asks))}
+	found := preprocess.Found{First: holder.Arrival, Content: holder.Content, Again: again, Views: make([]preprocess.View, len(v.Asks))}
 	for i, a := range v.Asks {
 		if a.Marks {
-			found.Marks[i] = m.marks(a)
+			found.Views[i].Marks = m.marks(a)
 			continue
 		}
 		if holder.Arrival == v.Arrival {
 			m.add(a, v)
 		}
-		found.Points[i] = m.pointsOf(a)
+		found.Views[i].Points = m.pointsOf(a)
 	}
 	return found
 }
@@ -108,15 +109,13 @@ func (m *model) everFraud(id schemas.OrderID) bool {
 // withoutInnocent drops marks of orders never marked fraud, which a store may keep or not.
 func withoutInnocent(found []preprocess.Found) []preprocess.Found {
 	for i := range found {
-		for j, marks := range found[i].Marks {
+		for j := range found[i].Views {
+			view := &found[i].Views[j]
 			fraud := make(map[schemas.OrderID]bool)
-			for _, mk := range marks {
+			for _, mk := range view.Marks {
 				fraud[mk.ID] = fraud[mk.ID] || mk.Fraud
 			}
-			found[i].Marks[j] = slices.DeleteFunc(slices.Clone(marks), func(mk preprocess.Mark) bool { return !fraud[mk.ID] })
-		}
-		if !slices.ContainsFunc(found[i].Marks, func(marks []preprocess.Mark) bool { return len(marks) > 0 }) {
-			found[i].Marks = nil
+			view.Marks = slices.DeleteFunc(slices.Clone(view.Marks), func(mk preprocess.Mark) bool { return !fraud[mk.ID] })
 		}
 	}
 	return found

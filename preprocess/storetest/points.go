@@ -30,10 +30,10 @@ func pointBehaviours() []behaviour {
 func seesItself(t *testing.T, s preprocess.Store) {
 	v := order(1, 5, ask("customer:1", "amount", 12.5, 5))
 	found := exchange(t, s, v)
-	same(t, "points", found[0].Points[0], []preprocess.Point{{At: v.At, ID: v.ID, Value: 12.5, Arrival: v.Arrival}})
+	same(t, "points", found[0].Views[0].Points, []preprocess.Point{{At: v.At, ID: v.ID, Value: 12.5, Arrival: v.Arrival}})
 	same(t, "who holds the id", found[0].First, v.Arrival)
 	same(t, "content", found[0].Content, v.Content)
-	if found[0].Marks != nil {
+	if found[0].Views[0].Marks != nil {
 		t.Error("marks that nobody asked for")
 	}
 }
@@ -45,16 +45,16 @@ func seesThoseBefore(t *testing.T, s preprocess.Store) {
 		order(3, 20, ask("c", "x", 3, 100)), // in the middle
 		order(4, 50, ask("c", "x", 4, 100)),
 	)
-	same(t, "the first visit's", ids(found[0].Points[0]), []string{"o1", "o2"})
-	same(t, "the second visit's", ids(found[1].Points[0]), []string{"o1", "o3", "o2"})
-	same(t, "the third visit's", ids(found[2].Points[0]), []string{"o1", "o3", "o2", "o4"})
+	same(t, "the first visit's", ids(found[0].Views[0].Points), []string{"o1", "o2"})
+	same(t, "the second visit's", ids(found[1].Views[0].Points), []string{"o1", "o3", "o2"})
+	same(t, "the third visit's", ids(found[2].Views[0].Points), []string{"o1", "o3", "o2", "o4"})
 }
 
 func seesByTimeOnly(t *testing.T, s preprocess.Store) {
 	exchange(t, s, order(1, 10, ask("c", "x", 1, 10)), order(2, 20, ask("c", "x", 2, 20)), order(3, 30, ask("c", "x", 3, 30)))
 	found := exchange(t, s, order(4, 15, ask("c", "x", 4, 15)), order(5, 15, ask("c", "x", 5, 25)))
-	same(t, "up to its own time", ids(found[0].Points[0]), []string{"o1", "o4"})
-	same(t, "up to a later time", ids(found[1].Points[0]), []string{"o1", "o4", "o5", "o2"})
+	same(t, "up to its own time", ids(found[0].Views[0].Points), []string{"o1", "o4"})
+	same(t, "up to a later time", ids(found[1].Views[0].Points), []string{"o1", "o4", "o5", "o2"})
 }
 
 func pointsAreSorted(t *testing.T, s preprocess.Store) {
@@ -63,9 +63,9 @@ func pointsAreSorted(t *testing.T, s preprocess.Store) {
 	a.ID, b.ID, c.ID = "k.1", "k", "k-1"
 	b.Arrival.Offset, c.Arrival.Offset = 1<<40, -5
 	found := exchange(t, s, order(1, 11, ask("c", "x", 0, 99)), a, b, c, order(2, 9, ask("c", "x", 0, 99)))
-	same(t, "order", ids(found[4].Points[0]), []string{"o2", "k", "k-1", "k.1", "o1"})
-	same(t, "arrivals", found[4].Points[0][1].Arrival, b.Arrival)
-	same(t, "arrivals", found[4].Points[0][2].Arrival, c.Arrival)
+	same(t, "order", ids(found[4].Views[0].Points), []string{"o2", "k", "k-1", "k.1", "o1"})
+	same(t, "arrivals", found[4].Views[0].Points[1].Arrival, b.Arrival)
+	same(t, "arrivals", found[4].Views[0].Points[2].Arrival, c.Arrival)
 }
 
 func boundsAreExact(t *testing.T, s preprocess.Store) {
@@ -74,21 +74,21 @@ func boundsAreExact(t *testing.T, s preprocess.Store) {
 	found := exchange(t, s,
 		order(1, 9, ask("c", "x", 0, 0)), order(2, 10, ask("c", "x", 0, 0)), order(3, 11, ask("c", "x", 0, 0)),
 		order(4, 14, ask("c", "x", 0, 0)), order(5, 13, span))
-	same(t, "in (10, 13]", ids(found[4].Points[0]), []string{"o3", "o5"})
-	same(t, "before any", ids(found[0].Points[0]), []string{})
+	same(t, "in (10, 13]", ids(found[4].Views[0].Points), []string{"o3", "o5"})
+	same(t, "before any", ids(found[0].Views[0].Points), []string{})
 	turned := ask("c", "x", 0, 5)
 	turned.From = base + 20
 	found = exchange(t, s, order(6, 12, turned))
-	same(t, "in a span that ends before it begins", ids(found[0].Points[0]), []string{})
+	same(t, "in a span that ends before it begins", ids(found[0].Views[0].Points), []string{})
 }
 
 func columnsAreApart(t *testing.T, s preprocess.Store) {
 	exchange(t, s, order(1, 1, ask("customer:1", "a", 1, 9), ask("customer:1", "a.b", 2, 9), ask("customer:2", "a", 3, 9)))
 	found := exchange(t, s, order(2, 2, ask("customer:1", "a", 4, 9), ask("customer:1", "a.b", 5, 9), ask("customer:2", "a", 6, 9), ask("customer:1", "b", 7, 9)))
 	var got [][]float64
-	for _, points := range found[0].Points {
+	for _, view := range found[0].Views {
 		var values []float64
-		for _, p := range points {
+		for _, p := range view.Points {
 			values = append(values, p.Value)
 		}
 		got = append(got, values)
@@ -102,18 +102,18 @@ func valuesAreExact(t *testing.T, s preprocess.Store) {
 		exchange(t, s, order(i, int64(i), ask("c", "x", v, 0)))
 	}
 	found := exchange(t, s, order(len(values), 99, ask("c", "x", 0, 98)))
-	for i, p := range found[0].Points[0] {
+	for i, p := range found[0].Views[0].Points {
 		same(t, "value", p.Value, values[i])
 	}
-	same(t, "number of points", len(found[0].Points[0]), len(values))
+	same(t, "number of points", len(found[0].Views[0].Points), len(values))
 }
 
 func ordersAlone(t *testing.T, s preprocess.Store) {
 	a, b := order(1, 1, ask("c", "*", math.NaN(), 9)), order(2, 2, ask("c", "*", math.NaN(), 9))
 	found := exchange(t, s, a, b)
-	same(t, "orders", ids(found[1].Points[0]), []string{"o1", "o2"})
-	same(t, "arrival", found[1].Points[0][0].Arrival, a.Arrival)
-	same(t, "time", found[1].Points[0][1].At, b.At)
+	same(t, "orders", ids(found[1].Views[0].Points), []string{"o1", "o2"})
+	same(t, "arrival", found[1].Views[0].Points[0].Arrival, a.Arrival)
+	same(t, "time", found[1].Views[0].Points[1].At, b.At)
 }
 
 // oddKeys are pairs of keys that careless quoting takes for one another, and one of the longest.
@@ -128,11 +128,11 @@ func oddKeys(t *testing.T, s preprocess.Store) {
 	}
 	for i, key := range keys {
 		found := exchange(t, s, order(100+i, 99, ask(key, "x", 0, 98), ask(key, "x:l", 0, 98), askMarks(key, 98)))[0]
-		if len(found.Points[0]) != 1 || found.Points[0][0].Value != float64(i) || len(found.Points[1]) != 1 {
-			t.Errorf("key %d has points %v and %v", i, found.Points[0], found.Points[1])
+		if len(found.Views[0].Points) != 1 || found.Views[0].Points[0].Value != float64(i) || len(found.Views[1].Points) != 1 {
+			t.Errorf("key %d has points %v and %v", i, found.Views[0].Points, found.Views[1].Points)
 		}
-		if len(found.Marks[2]) != 1 || found.Marks[2][0].ID != order(i, 0).ID {
-			t.Errorf("key %d has marks %v", i, found.Marks[2])
+		if len(found.Views[2].Marks) != 1 || found.Views[2].Marks[0].ID != order(i, 0).ID {
+			t.Errorf("key %d has marks %v", i, found.Views[2].Marks)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func keepsLongEnough(t *testing.T, s preprocess.Store) {
 	for i := 0; i < len(visits); i += 20 {
 		found := exchange(t, s, visits[i:i+20]...)
 		for j := range found {
-			checkKept(t, visits[:i+j+1], found[j].Points[0])
+			checkKept(t, visits[:i+j+1], found[j].Views[0].Points)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func emptyCalls(t *testing.T, s preprocess.Store) {
 func cancelledContext(t *testing.T, s preprocess.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Exchange(ctx, []preprocess.Visit{order(1, 1, ask("c", "x", 1, 1))}); err == nil {
+	if _, err := Exchange(ctx, s, []preprocess.Visit{order(1, 1, ask("c", "x", 1, 1))}); err == nil {
 		t.Error("Exchange under a cancelled context reports no error")
 	}
 	if err := s.Learn(ctx, []schemas.Label{label(1, 1, true)}); err == nil {

@@ -24,12 +24,12 @@ func redelivery(t *testing.T, s preprocess.Store) {
 	for range 3 {
 		found := exchange(t, s, v...)
 		for i := range found {
-			same(t, "points", ids(found[i].Points[0]), []string{"o3", "o1", "o2"})
+			same(t, "points", ids(found[i].Views[0].Points), []string{"o3", "o1", "o2"})
 			same(t, "who holds the id", found[i].First, v[i].Arrival)
 		}
 	}
 	found := exchange(t, s, v[1], v[1], v[1])
-	same(t, "three times in a batch", ids(found[2].Points[0]), []string{"o3", "o1", "o2"})
+	same(t, "three times in a batch", ids(found[2].Views[0].Points), []string{"o3", "o1", "o2"})
 }
 
 func redeliveryRebatched(t *testing.T, s preprocess.Store) {
@@ -40,12 +40,12 @@ func redeliveryRebatched(t *testing.T, s preprocess.Store) {
 	exchange(t, s, v[:4]...)
 	exchange(t, s, v[2:7]...) // the first call's commit was lost
 	exchange(t, s, v[6:]...)
-	want := exchange(t, s, order(50, 99, ask("c", "x", 0, 98)))[0].Points[0]
+	want := exchange(t, s, order(50, 99, ask("c", "x", 0, 98)))[0].Views[0].Points
 	same(t, "number of points", len(want), 9)
 	for i := range v {
 		exchange(t, s, v[i])
 	}
-	same(t, "points", exchange(t, s, order(51, 99, ask("c", "x", 0, 98)))[0].Points[0], want)
+	same(t, "points", exchange(t, s, order(51, 99, ask("c", "x", 0, 98)))[0].Views[0].Points, want)
 }
 
 func repeatIsNotSeen(t *testing.T, s preprocess.Store) {
@@ -57,12 +57,12 @@ func repeatIsNotSeen(t *testing.T, s preprocess.Store) {
 	same(t, "who holds the id", found.First, v.Arrival)
 	same(t, "content", found.Content, v.Content)
 	held := []preprocess.Point{{At: v.At, ID: v.ID, Value: 1, Arrival: v.Arrival}}
-	same(t, "what the repeat sees", found.Points[0], held)
-	same(t, "what is kept", exchange(t, s, order(2, 99, ask("c", "x", 0, 98)))[0].Points[0], held)
+	same(t, "what the repeat sees", found.Views[0].Points, held)
+	same(t, "what is kept", exchange(t, s, order(2, 99, ask("c", "x", 0, 98)))[0].Views[0].Points, held)
 	earlier := copyOf(v)
 	earlier.Arrival = preprocess.Arrival{Millis: 1, Source: 0, Offset: 0}
 	same(t, "who holds the id after one that arrived earlier, but came later", exchange(t, s, earlier)[0].First, v.Arrival)
-	same(t, "what is kept then", exchange(t, s, order(3, 99, ask("c", "x", 0, 98)))[0].Points[0], held)
+	same(t, "what is kept then", exchange(t, s, order(3, 99, ask("c", "x", 0, 98)))[0].Views[0].Points, held)
 }
 
 func repeatInBatch(t *testing.T, s preprocess.Store) {
@@ -73,11 +73,11 @@ func repeatInBatch(t *testing.T, s preprocess.Store) {
 	found := exchange(t, s, v, again, last, copyOf(again), v)
 	held := []preprocess.Point{{At: v.At, ID: v.ID, Value: 1, Arrival: v.Arrival}}
 	for i := range found {
-		same(t, "points", found[i].Points[0], held)
+		same(t, "points", found[i].Views[0].Points, held)
 	}
 	same(t, "who holds the id", found[1].First, v.Arrival)
 	same(t, "who holds the id", found[3].First, v.Arrival)
-	same(t, "what is kept", exchange(t, s, order(3, 99, ask("c", "x", 0, 98)))[0].Points[0], held)
+	same(t, "what is kept", exchange(t, s, order(3, 99, ask("c", "x", 0, 98)))[0].Views[0].Points, held)
 }
 
 func repeatElsewhere(t *testing.T, s preprocess.Store) {
@@ -92,14 +92,14 @@ func repeatElsewhere(t *testing.T, s preprocess.Store) {
 	learn(t, s, label(1, 50, true))
 	probe.ID, probe.Arrival.Offset = "probe", 77
 	found = append(found, exchange(t, s, again, probe)...)
-	same(t, "what the repeat sees where it goes", ids(found[1].Points[0]), []string{})
+	same(t, "what the repeat sees where it goes", ids(found[1].Views[0].Points), []string{})
 	for _, f := range []preprocess.Found{found[2], found[4]} {
-		same(t, "the points that are kept", ids(f.Points[0]), []string{"o1"})
-		same(t, "the repeat's points", ids(f.Points[1]), []string{})
-		same(t, "the repeat's points", ids(f.Points[2]), []string{})
+		same(t, "the points that are kept", ids(f.Views[0].Points), []string{"o1"})
+		same(t, "the repeat's points", ids(f.Views[1].Points), []string{})
+		same(t, "the repeat's points", ids(f.Views[2].Points), []string{})
 	}
-	same(t, "the marks", found[4].Marks[3], []preprocess.Mark{{At: v.At, ID: v.ID, Known: base + 50, Fraud: true}})
-	same(t, "the repeat's marks", found[4].Marks[4], []preprocess.Mark{})
+	same(t, "the marks", found[4].Views[3].Marks, []preprocess.Mark{{At: v.At, ID: v.ID, Known: base + 50, Fraud: true}})
+	same(t, "the repeat's marks", found[4].Views[4].Marks, []preprocess.Mark{})
 }
 
 func repeatWithOtherContent(t *testing.T, s preprocess.Store) {
@@ -119,11 +119,11 @@ func redeliveryWidens(t *testing.T, s preprocess.Store) {
 	v.Asks, w.Asks = append(v.Asks, ask("c", "y", 3, 98)), append(w.Asks, ask("c", "y", 4, 98), askMarks("d", 98))
 	v.Labelled, w.Labelled = []string{"d"}, []string{"d"}
 	found := exchange(t, s, v, w)
-	same(t, "the old column", ids(found[1].Points[0]), []string{"o1", "o2"})
-	same(t, "the new column", ids(found[1].Points[1]), []string{"o1", "o2"})
+	same(t, "the old column", ids(found[1].Views[0].Points), []string{"o1", "o2"})
+	same(t, "the new column", ids(found[1].Views[1].Points), []string{"o1", "o2"})
 	mark := preprocess.Mark{At: v.At, ID: v.ID, Known: base + 30, Fraud: true}
-	same(t, "the label under the new entity", found[1].Marks[2], []preprocess.Mark{mark})
+	same(t, "the label under the new entity", found[1].Views[2].Marks, []preprocess.Mark{mark})
 	learn(t, s, label(2, 31, true))
 	want := []preprocess.Mark{mark, {At: w.At, ID: w.ID, Known: base + 31, Fraud: true}}
-	same(t, "a later label under the new entity", exchange(t, s, order(3, 99, askMarks("d", 98)))[0].Marks[0], want)
+	same(t, "a later label under the new entity", exchange(t, s, order(3, 99, askMarks("d", 98)))[0].Views[0].Marks, want)
 }

@@ -85,7 +85,7 @@ type tb interface {
 
 func exchange(t tb, s preprocess.Store, visits ...preprocess.Visit) []preprocess.Found {
 	t.Helper()
-	found, err := s.Exchange(context.Background(), visits)
+	found, err := Exchange(context.Background(), s, visits)
 	if err != nil {
 		t.Fatalf("Exchange: %v", err)
 	}
@@ -93,8 +93,8 @@ func exchange(t tb, s preprocess.Store, visits ...preprocess.Visit) []preprocess
 		t.Fatalf("Exchange of %d visits found %d", len(visits), len(found))
 	}
 	for i := range visits {
-		if len(found[i].Points) != len(visits[i].Asks) {
-			t.Fatalf("visit %d has %d asks and %d answers", i, len(visits[i].Asks), len(found[i].Points))
+		if len(found[i].Views) != len(visits[i].Asks) {
+			t.Fatalf("visit %d has %d asks and %d answers", i, len(visits[i].Asks), len(found[i].Views))
 		}
 	}
 	return found
