@@ -235,7 +235,7 @@ func TestProgramsRunSideBySide(t *testing.T) {
 func FuzzCompile(f *testing.F) {
 	for _, text := range []string{
 		"hour(occurred_at) <= 6", "amount / mean", "items.exists(i, i.price > 15)", "terminal_id in list('blocked')", "has(a.b) ? 1 : -2", "payment.card['x'] + 1u", "{1: 2}[1]", "min(1,2,3)",
-		"timestamp(at) - timestamp(at_ms) > duration('1h')", "size([1]) % 2", "'\\x00' == b'a'", "a.?b", "@in(1, 2)", "x.map(i, i.map(j, j))", "`a b`.c", "1 in {}", "missing(1/0)",
+		"timestamp(at) - timestamp(at_ms) > duration('1h')", "size([1]) % 2", "'\\x00' == b'a'", "a.?b", "@in(1, 2)", "x.map(i, i.map(j, j))", "`a b`.c", "1 in {}", "missing(1/0)", "---0-0", "-(0) - 0", "-(0.0)", "-0u",
 	} {
 		f.Add(text)
 	}

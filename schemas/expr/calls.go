@@ -20,6 +20,11 @@ func (r *resolver) call(e ast.Expr, locals []string, loops int) {
 	case name == operators.In && isCallOf(args[1], "list"):
 		r.inList(e, args[0], args[1], locals, loops)
 		return
+	case name == operators.Negate && args[0].Kind() == ast.LiteralKind && args[0].AsLiteral().Type() == types.IntType:
+		// As the literal that Program.Text makes of it: -(0) and -0 are 0, without a sign.
+		e.SetKindCase(r.make.NewLiteral(e.ID(), -args[0].AsLiteral().(types.Int)))
+		r.literal(e)
+		return
 	case name == "list" && !c.IsMemberFunction():
 		r.fault(e.ID(), "list('name') stands only to the right of in")
 		return
