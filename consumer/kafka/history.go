@@ -35,7 +35,7 @@ type HistoryConfig struct {
 	Follow bool      // goes on behind the ends with what comes, until ctx ends. Partitions that a topic is given later are not read
 
 	MaxPollRecords int   // 0 is 1,000
-	MaxBuffered    int64 // bytes of records that are held, about: not less than a few batches of each partition. 0 is 64 MiB
+	MaxBuffered    int64 // bytes of records that are held, about; but two batches of each partition are, as a batch is fetched whole. 0 is 64 MiB
 }
 
 // Offsets are offsets of partitions of topics. An offset that ends a range is that of the first record behind it, as in Kafka's commits.

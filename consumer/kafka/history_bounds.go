@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,7 +16,8 @@ import (
 	"verdict/consumer"
 )
 
-// Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. The group does not notice.
+// Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. A group that has committed nothing in
+// any of them is an error: its name is wrong, or there is nothing to be read. The group does not notice.
 func Committed(ctx context.Context, c Connection, group string, topics ...string) (Offsets, error) {
 	c.Registry = nil // a client of one call: not worth a series
 	opts, err := c.options()
@@ -31,7 +33,7 @@ func Committed(ctx context.Context, c Connection, group string, topics ...string
 	if err == nil {
 		err = commits.Error()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
 	}
 	out := make(Offsets)
@@ -40,6 +42,9 @@ func Committed(ctx context.Context, c Connection, group string, topics ...string
 			out.set(o.Topic, o.Partition, o.At)
 		}
 	})
+	if len(out) == 0 {
+		return nil, fmt.Errorf("group %s has committed nothing in %s", group, strings.Join(topics, ", "))
+	}
 	return out, nil
 }
 

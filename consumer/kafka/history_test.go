@@ -195,6 +195,9 @@ func TestHistoryReadsToTheOffsetsThatAGroupHasCommitted(t *testing.T) {
 		if diff := cmp.Diff(kafka.Offsets{b.topics.Orders: {0: 2}}, ends); err != nil || diff != "" {
 			t.Fatal(err, diff)
 		}
+		if none, err := kafka.Committed(ctx, b.conn, group+".none", b.topics.Orders); err == nil || !strings.Contains(err.Error(), "has committed nothing in") {
+			t.Errorf("of a group that nobody knows: %v, %v", none, err)
+		}
 		h := b.history(t, ctx, func(c *kafka.HistoryConfig) { c.Ends = ends })
 		if diff := cmp.Diff([]string{"1a", "2b"}, all(t, ctx, h)); diff != "" {
 			t.Error(diff)

@@ -34,7 +34,7 @@ type Location struct {
 // ParseLocation reads a file's location as it is given on the command line. It opens nothing.
 func ParseLocation(s string) (Location, error) {
 	if scheme, _, ok := strings.Cut(s, "://"); ok {
-		return Location{}, fmt.Errorf("%s:// is not a source of a replay: give kafka://, a file (.jsonl or .avro, also .gz or .zst) or -", scheme)
+		return Location{}, fmt.Errorf("%s:// is not a source of a replay: give a file (.jsonl or .avro, also .gz or .zst), - or kafka://broker/topic", scheme)
 	}
 	if s == "-" {
 		return Location{}, nil

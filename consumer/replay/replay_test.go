@@ -418,7 +418,7 @@ func (c *cancelling) Exchange(ctx context.Context, visits []preprocess.Visit, se
 
 func TestParseLocationRefusesWhatItCannotRead(t *testing.T) {
 	for source, want := range map[string]string{
-		"kafka://broker:9092/orders": "kafka:// is not a source of a replay yet", "orders.csv": "not a source", "orders.parquet.gz": "not a source", "": "not a source",
+		"kafka://broker:9092/orders": "kafka:// is not a source of a replay: give", "orders.csv": "not a source", "orders.parquet.gz": "not a source", "": "not a source",
 	} {
 		if _, err := replay.ParseLocation(source); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one that says %q", source, err, want)
