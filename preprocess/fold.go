@@ -259,7 +259,7 @@ func whole(cells []Cell, until int64) []Cell {
 
 // gather adds up what the aggregate needs of the cells, and no more: there may be thousands.
 func (w *window) gather(all *Cell, cells []Cell) {
-	switch w.what { //nolint:exhaustive // the others need the same
+	switch w.what {
 	case sum, mean, stddev:
 		all.Sum, all.Values = total(all.Sum, cells), all.Values+values(cells)
 		if w.what == stddev {
@@ -329,6 +329,7 @@ func (w *window) ofCell(v *viewer, all *Cell) float64 {
 		return all.deviation()
 	case minimum, maximum:
 		return w.extreme(all.Min, all.Max)
+	default: // what needs an order
 	}
 	switch {
 	case all.Orders == 0:

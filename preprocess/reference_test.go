@@ -1,81 +1,170 @@
 package preprocess_test
 
 import (
-	"fmt"
+	"cmp"
 	"math"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
-	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"verdict/preprocess"
-	"verdict/preprocess/memstore"
 	"verdict/schemas"
 )
 
 // What follows computes features a second time, from nothing but the contract's words: for each order it walks over all orders that have come.
 
-// asked is one aggregate of a random feature set.
+// reader gives a value of an order: a field's, or that of a feature (row) that it was scored with.
+type reader func(o *schemas.Order, row []float64) schemas.Value
+
+// truth gives a condition's 1, 0 or NaN, which is missing, of an order and its label.
+type truth func(o *schemas.Order, row []float64, fraud bool) float64
+
+// wanted is one feature of a set.
+type wanted struct {
+	asked // unless of is set
+
+	name     string
+	text     string  // in the set, behind the name
+	fallback float64 // NaN: none
+	of       truth   // a value or an expr
+	history  bool    // it is made of earlier orders
+	later    bool    // it is over values that are known only when an order is scored
+}
+
+// asked is an aggregate.
 type asked struct {
-	head, over, by string
-	window, delay  int // hours
-	others         bool
-	fallback       float64 // NaN: none
+	head, over, by                      string
+	value                               reader // of over
+	window, delay, halfLife, resolution time.Duration
+	others                              bool
+	where                               truth // nil: all orders
 }
 
-func (a asked) yaml(i int) string {
-	text := fmt.Sprintf("  f%d: {%s: %q, by: %s, window: %dh, delay: %dh, exclude_current: %v", i, a.head, a.over, a.by, a.window, a.delay, a.others)
-	if !math.IsNaN(a.fallback) {
-		text += fmt.Sprintf(", default: %v", a.fallback)
-	}
-	return text + "}\n"
+// past is an order that counts, with the features that it had when it was scored.
+type past struct {
+	preprocess.Arrived
+
+	row []float64
 }
 
-// history is what has come so far, in the order in which it came.
+// history is what has come so far.
 type history struct {
-	orders []preprocess.Arrived
-	labels []schemas.Label
+	features []wanted
+	orders   []past // one for each id, in the order in which they came
+	labels   []schemas.Label
 }
 
-// first returns the arrival that holds the order's id.
-func (h *history) first(id schemas.OrderID) preprocess.Arrived {
-	return h.orders[slices.IndexFunc(h.orders, func(o preprocess.Arrived) bool { return o.Order.ID == id })]
+// held returns the order that holds the id.
+func (h *history) held(id schemas.OrderID) (past, bool) {
+	at := slices.IndexFunc(h.orders, func(o past) bool { return o.Order.ID == id })
+	if at < 0 {
+		return past{}, false
+	}
+	return h.orders[at], true
 }
 
-// inWindow returns the orders that the last order of the history sees, by time and id.
-func (h *history) inWindow(a asked) []schemas.Order {
-	me := h.orders[len(h.orders)-1]
-	mine, ok := entityOf(a.by, me.Order)
+// look is an order that looks at those before it.
+type look struct {
+	past // with the arrival that holds its id
+
+	again bool
+}
+
+// come checks the features that an order got, and keeps it. It returns the place of the first that is wrong, and what it should be; -1 when none is. What
+// rounding may make a little different is taken over as it is, so that what is made of it can be compared exactly.
+func (h *history) come(a preprocess.Arrived, got []float64, check func(w *wanted, again bool) bool) (wrong int, want float64) {
+	first, again := h.held(a.Order.ID)
+	me := look{past{a, make([]float64, len(got))}, again}
+	if again {
+		me.Arrival = first.Arrival
+	}
+	for i := range me.row {
+		me.row[i] = math.NaN()
+	}
+	for i := range h.features {
+		w := &h.features[i]
+		want, slack := h.compute(w, &me)
+		if want != want {
+			want = w.fallback
+		}
+		if check(w, again) && !near(got[i], want, slack) {
+			return i, want
+		}
+		me.row[i] = got[i]
+	}
+	if !again {
+		h.orders = append(h.orders, me.past)
+	}
+	return -1, 0
+}
+
+// keep takes over an order that has not come before, and its features, unchecked.
+func (h *history) keep(a preprocess.Arrived, got []float64) {
+	h.orders = append(h.orders, past{a, slices.Clone(got)})
+}
+
+// near says whether two features are the same: bit for bit without slack.
+func near(got, want, slack float64) bool { return same(got, want) || math.Abs(got-want) <= slack }
+
+// same says whether two features are the same bit for bit, or both missing.
+func same(a, b float64) bool {
+	return math.Float64bits(a) == math.Float64bits(b) || math.IsNaN(a) && math.IsNaN(b)
+}
+
+// edges returns the ends of a window, both within it.
+func (a *asked) edges(t time.Time) (first, last time.Time) {
+	last = t.Add(-a.delay)
+	first = last.Add(-a.window)
+	if a.resolution == 0 {
+		return first.Add(time.Microsecond), last
+	}
+	// The nearest multiple of the resolution since 1970, of two the later.
+	low := first.Add(-time.Duration(first.UnixNano() % int64(a.resolution)))
+	if first.Sub(low)*2 >= a.resolution {
+		low = low.Add(a.resolution)
+	}
+	return low, last
+}
+
+// inWindow returns the orders that me sees, by time and id.
+func (h *history) inWindow(a *asked, me *look) []past {
+	mine, ok := entityOf(a.by, &me.Order)
 	if !ok {
 		return nil
 	}
-	end := me.Order.At.Add(-time.Duration(a.delay) * time.Hour)
-	start := end.Add(-time.Duration(a.window) * time.Hour)
-	var in []schemas.Order
-	for i, o := range h.orders {
-		repeat := slices.ContainsFunc(h.orders[:i], func(e preprocess.Arrived) bool { return e.Order.ID == o.Order.ID })
-		theirs, ok := entityOf(a.by, o.Order)
-		if repeat || !ok || theirs != mine || !o.Order.At.After(start) || o.Order.At.After(end) {
-			continue
+	first, last := a.edges(me.Order.At)
+	var in []past
+	consider := func(p past) {
+		if theirs, ok := entityOf(a.by, &p.Order); !ok || theirs != mine || p.Order.At.Before(first) || p.Order.At.After(last) {
+			return
 		}
-		if o.Order.ID == me.Order.ID {
-			if a.others {
-				continue
-			}
-		} else if o.Order.At.Equal(me.Order.At) && !o.Arrival.Before(h.first(me.Order.ID).Arrival) {
-			continue
+		if a.where == nil || a.where(&p.Order, p.row, h.fraud(p.Order.ID, me.Order.At)) == 1 {
+			in = append(in, p)
 		}
-		in = append(in, o.Order)
 	}
-	slices.SortFunc(in, func(a, b schemas.Order) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
+	for _, p := range h.orders {
+		switch {
+		case p.Order.ID == me.Order.ID: // see below
+		case p.Order.At.Equal(me.Order.At) && !before(p.Arrival, me.Arrival):
+		case me.again && p.Arrival.Source == me.Arrival.Source && p.Arrival.Offset > me.Arrival.Offset:
+		default:
+			consider(p)
 		}
-		return strings.Compare(string(a.ID), string(b.ID))
+	}
+	if !a.others && a.head != "last" && a.head != "since_last" {
+		consider(me.past)
+	}
+	slices.SortFunc(in, func(a, b past) int {
+		return cmp.Or(a.Order.At.Compare(b.Order.At), strings.Compare(string(a.Order.ID), string(b.Order.ID)))
 	})
 	return in
+}
+
+// before orders arrivals: by when they were written; those of one source by their offsets, along which that time does not fall.
+func before(a, b preprocess.Arrival) bool {
+	return cmp.Or(cmp.Compare(a.Millis, b.Millis), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Offset, b.Offset)) < 0
 }
 
 // fraud says whether the order was known to be fraud at t.
@@ -93,267 +182,197 @@ func (h *history) fraud(id schemas.OrderID, t time.Time) bool {
 	return slices.ContainsFunc(latest, func(l schemas.Label) bool { return l.Fraud })
 }
 
-func (h *history) compute(a asked) float64 {
-	t := h.orders[len(h.orders)-1].Order.At
-	var orders, valued, frauds int
-	var sum float64
-	for _, o := range h.inWindow(a) {
-		orders++
-		if h.fraud(o.ID, t) {
-			frauds++
-		}
-		if v := valueOf(a.over, o); v == v {
-			valued++
-			sum += v
-		}
+// compute returns a feature of me without its default, and by how much rounding may change it.
+func (h *history) compute(w *wanted, me *look) (v, slack float64) {
+	if w.of != nil {
+		return w.of(&me.Order, me.row, false), 0
 	}
-	out := math.NaN()
-	switch {
-	case a.head == "count":
-		out = float64(orders)
-	case a.head == "sum" && a.over == "fraud":
-		out = float64(frauds)
-	case a.head == "sum":
-		out = sum
-	case a.head == "mean" && valued > 0:
-		out = sum / float64(valued)
-	case a.head == "rate" && orders > 0:
-		out = float64(frauds) / float64(orders)
-	}
-	if out != out {
-		out = a.fallback
-	}
-	return out
-}
-
-func valueOf(over string, o schemas.Order) float64 {
-	switch over {
-	case "doubled":
-		return o.Fields.Get("amount").Number() * 2
-	case "plain":
-		return o.Fields.Get("amount").Number()
-	case "filled":
-		if v := o.Fields.Get("amount").Number(); v == v {
-			return v
-		}
-		return 7
-	default:
-		return o.Fields.Get(over).Number()
-	}
-}
-
-func entityOf(by string, o schemas.Order) (string, bool) {
-	c, hasC := o.Fields.Get("customer_id").Key()
-	t, hasT := o.Fields.Get("terminal_id").Key()
-	switch by {
-	case "customer":
-		return c, hasC
-	case "terminal":
-		return t, hasT
-	default:
-		return c + "\x00" + t, hasC && hasT
-	}
-}
-
-const setHead = `name: random
-version: 1
-event: {id: order_id, time: occurred_at}
-entities: {customer: [customer_id], terminal: [terminal_id], pair: [customer_id, terminal_id]}
-features:
-  plain: {value: amount}
-  filled: {value: amount, default: 7}
-  doubled: {expr: "amount * 2"}
-`
-
-func drawAsked(t *rapid.T) asked {
-	a := asked{
-		by:       rapid.SampledFrom([]string{"customer", "terminal", "pair"}).Draw(t, "by"),
-		window:   rapid.IntRange(1, 12).Draw(t, "window"),
-		delay:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "delay"),
-		others:   rapid.Bool().Draw(t, "others"),
-		fallback: rapid.SampledFrom([]float64{math.NaN(), 0, -1}).Draw(t, "default"),
-	}
-	a.head = rapid.SampledFrom([]string{"count", "sum", "mean", "rate", "sum fraud"}).Draw(t, "head")
-	switch a.head {
+	in := h.inWindow(&w.asked, me)
+	switch w.head {
 	case "count":
-		a.over = "*"
-	case "rate":
-		a.over = "fraud"
-	case "sum fraud":
-		a.head, a.over = "sum", "fraud"
+		return float64(len(in)), 0
+	case "since_last":
+		return secondsSince(me, newest(in)), 0
+	case "since_first":
+		if len(in) == 0 {
+			return math.NaN(), 0
+		}
+		return secondsSince(me, &in[0]), 0
+	case "distinct":
+		return float64(different(&w.asked, in)), 0
+	case "decayed_count", "decayed_sum":
+		return decayed(&w.asked, me, in)
+	}
+	if w.over == "fraud" {
+		return h.ofLabels(w.head, me, in), 0
+	}
+	if w.head == "last" {
+		p := newest(in)
+		if p == nil {
+			return math.NaN(), 0
+		}
+		return w.value(&p.Order, p.row).Number(), 0
+	}
+	return ofValues(&w.asked, numbers(&w.asked, in))
+}
+
+func (h *history) ofLabels(head string, me *look, in []past) float64 {
+	if head == "last" {
+		p := newest(in)
+		if p == nil {
+			return math.NaN()
+		}
+		return oneIf(h.fraud(p.Order.ID, me.Order.At))
+	}
+	frauds := 0.0
+	for _, p := range in {
+		frauds += oneIf(h.fraud(p.Order.ID, me.Order.At))
+	}
+	if head == "rate" {
+		return frauds / float64(len(in)) // 0/0 is missing
+	}
+	return frauds
+}
+
+func ofValues(a *asked, values []float64) (v, slack float64) {
+	n, sum, magnitude, top := float64(len(values)), 0.0, 0.0, 0.0
+	for _, x := range values {
+		sum += x
+		magnitude += math.Abs(x)
+		top = max(top, math.Abs(x))
+	}
+	if a.resolution > 0 { // its sums are added up in another order
+		slack = 1e-12 * magnitude
+	}
+	switch a.head {
+	case "sum":
+		return sum, slack
+	case "mean":
+		return sum / n, slack
+	case "stddev":
+		v = deviation(values)
+		return v, 1e-9*v + 1e-13*top
+	case "min":
+		return missingIfNone(values, slices.Min[[]float64]), 0
 	default:
-		a.over = rapid.SampledFrom([]string{"amount", "contactless", "plain", "filled", "doubled"}).Draw(t, "over")
+		return missingIfNone(values, slices.Max[[]float64]), 0
 	}
-	return a
 }
 
-var dawn = time.Date(2018, 7, 25, 0, 0, 0, 0, time.UTC)
-
-// drawOrders gives orders of few customers at few times: with ties, late ones, missing fields, and some that come again.
-func drawOrders(t *rapid.T) []preprocess.Arrived {
-	var orders []preprocess.Arrived
-	for i := range rapid.IntRange(1, 30).Draw(t, "orders") {
-		if i > 0 && rapid.IntRange(0, 9).Draw(t, "again") == 0 {
-			repeat := orders[rapid.IntRange(0, i-1).Draw(t, "which")]
-			repeat.Arrival = preprocess.Arrival{Millis: int64(i), Source: repeat.Arrival.Source, Offset: int64(i)}
-			orders = append(orders, repeat)
-			continue
-		}
-		at := dawn.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "hour")) * time.Hour)
-		fields := schemas.Record{{Name: "contactless", Value: schemas.BoolValue(rapid.Bool().Draw(t, "contactless"))}}
-		if v := rapid.SampledFrom([]float64{math.NaN(), 0.1, 49.5, 1e15, -3}).Draw(t, "amount"); v == v {
-			fields = append(fields, schemas.Field{Name: "amount", Value: schemas.FloatValue(v)})
-		}
-		customer := []schemas.Value{schemas.IntValue(1), schemas.StringValue("1"), schemas.StringValue("12"), {}}
-		terminal := []schemas.Value{schemas.IntValue(2), schemas.StringValue("21"), {}}
-		fields = append(fields,
-			schemas.Field{Name: "customer_id", Value: rapid.SampledFrom(customer).Draw(t, "customer")},
-			schemas.Field{Name: "terminal_id", Value: rapid.SampledFrom(terminal).Draw(t, "terminal")})
-		// Ids do not ascend with arrival, so that ties of time are not told apart by them.
-		id := schemas.OrderID(fmt.Sprintf("%d-%d", rapid.IntRange(0, 9).Draw(t, "id"), i))
-		orders = append(orders, preprocess.Arrived{
-			Order: schemas.Order{ID: id, At: at, Fields: fields}, Content: uint64(i),
-			Arrival: preprocess.Arrival{Millis: int64(i), Source: int32(rapid.IntRange(0, 1).Draw(t, "source")), Offset: int64(i)},
-		})
+func missingIfNone(values []float64, of func([]float64) float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
 	}
-	return orders
+	return of(values)
 }
 
-func drawLabels(t *rapid.T, orders []preprocess.Arrived) []schemas.Label {
-	var labels []schemas.Label
-	for range rapid.IntRange(0, 20).Draw(t, "labels") {
-		o := orders[rapid.IntRange(0, len(orders)-1).Draw(t, "of")].Order
-		labels = append(labels, schemas.Label{ID: o.ID, Fraud: rapid.IntRange(0, 2).Draw(t, "fraud") > 0, KnownAt: o.At.Add(time.Duration(rapid.IntRange(-1, 6).Draw(t, "known")) * time.Hour)})
+// deviation is the population's standard deviation, with 1000 bits.
+func deviation(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
 	}
-	return labels
+	wide := func(x float64) *big.Float { return new(big.Float).SetPrec(1000).SetFloat64(x) }
+	n, mean, squares := wide(float64(len(values))), wide(0), wide(0)
+	for _, x := range values {
+		mean.Add(mean, wide(x))
+	}
+	mean.Quo(mean, n)
+	for _, x := range values {
+		d := wide(x)
+		d.Sub(d, mean)
+		squares.Add(squares, d.Mul(d, d))
+	}
+	v, _ := squares.Sqrt(squares.Quo(squares, n)).Float64()
+	return v
 }
 
-func TestFeaturesAreWhatTheWordsSay(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var features []asked
-		text := setHead
-		for i := range rapid.IntRange(1, 6).Draw(t, "features") {
-			features = append(features, drawAsked(t))
-			text += features[i].yaml(i)
+func decayed(a *asked, me *look, in []past) (v, slack float64) {
+	magnitude := 0.0
+	for _, p := range in {
+		x := 1.0
+		if a.head == "decayed_sum" {
+			x = a.value(&p.Order, p.row).Number()
 		}
-		set, err := preprocess.Parse("random.yaml", []byte(text), nil)
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, text)
+		if x == x {
+			x *= math.Pow(2, -me.Order.At.Sub(p.Order.At).Seconds()/a.halfLife.Seconds())
+			v += x
+			magnitude += math.Abs(x)
 		}
-		orders := drawOrders(t)
-		labels := drawLabels(t, orders)
+	}
+	return v, 1e-12 * magnitude
+}
 
-		store := memstore.New(memstore.Config{Keep: 1000 * time.Hour})
-		x := preprocess.NewExtractor(set, store, 1000*time.Hour)
-		var h history
-		for len(orders) > 0 {
-			// Labels come at any time, also before their order.
-			some := rapid.IntRange(0, len(labels)).Draw(t, "learn")
-			if err := store.Learn(t.Context(), labels[:some]); err != nil {
-				t.Fatal(err)
-			}
-			h.labels, labels = append(h.labels, labels[:some]...), labels[some:]
-
-			n := rapid.IntRange(1, len(orders)).Draw(t, "batch")
-			out, err := x.Extract(t.Context(), orders[:n])
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, o := range orders[:n] {
-				h.orders = append(h.orders, o)
-				if repeat := h.first(o.Order.ID).Arrival != o.Arrival; out[i].Repeat != repeat {
-					t.Fatalf("order %d: Repeat is %v", len(h.orders)-1, out[i].Repeat)
-				}
-				for j, a := range features {
-					got, want := out[i].Vector.Values[3+j], h.compute(a)
-					if !same(got, want) {
-						t.Fatalf("order %d: f%d = %v, want %v\n%s", len(h.orders)-1, j, got, want, text)
-					}
-				}
-			}
-			orders = orders[n:]
+// numbers are the values that are not missing.
+func numbers(a *asked, in []past) (values []float64) {
+	for _, p := range in {
+		if x := a.value(&p.Order, p.row).Number(); x == x {
+			values = append(values, x)
 		}
+	}
+	return values
+}
+
+// newest is the latest order, of those of one time the last to arrive; nil when there is none.
+func newest(in []past) *past {
+	if len(in) == 0 {
+		return nil
+	}
+	p := slices.MaxFunc(in, func(a, b past) int {
+		c := a.Order.At.Compare(b.Order.At)
+		if c == 0 && before(a.Arrival, b.Arrival) {
+			return -1
+		}
+		return cmp.Or(c, 1)
 	})
+	return &p
 }
 
-func TestBatchesDoNotMatter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := setHead
-		for i := range 6 {
-			text += drawAsked(t).yaml(i)
-		}
-		text += "  ratio: {expr: \"amount / f0 + f1\"}\n"
-		set, err := preprocess.Parse("random.yaml", []byte(text), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		orders := drawOrders(t)
-		labels := drawLabels(t, orders)
-		run := func(cut func(left int) int) (all []preprocess.Extracted) {
-			store := memstore.New(memstore.Config{Keep: 1000 * time.Hour})
-			if err := store.Learn(t.Context(), labels); err != nil {
-				t.Fatal(err)
-			}
-			x := preprocess.NewExtractor(set, store, 1000*time.Hour)
-			for left := orders; len(left) > 0; {
-				n := cut(len(left))
-				out, err := x.Extract(t.Context(), left[:n])
-				if err != nil {
-					t.Fatal(err)
-				}
-				all, left = append(all, out...), left[n:]
-			}
-			return all
-		}
-		whole := run(func(left int) int { return left })
-		single := run(func(int) int { return 1 })
-		random := run(func(left int) int { return rapid.IntRange(1, left).Draw(t, "batch") })
-		for i := range whole {
-			for j := range whole[i].Vector.Values {
-				w, s, r := whole[i].Vector.Values[j], single[i].Vector.Values[j], random[i].Vector.Values[j]
-				if !same(w, s) || !same(w, r) {
-					t.Fatalf("order %d, %s: %v in one batch, %v one by one, %v at random", i, set.Layout().Names[j], w, s, r)
-				}
-			}
-		}
-	})
-}
-
-// same says whether two features are the same bit for bit, or both missing.
-func same(a, b float64) bool {
-	return math.Float64bits(a) == math.Float64bits(b) || math.IsNaN(a) && math.IsNaN(b)
-}
-
-func BenchmarkExtract(b *testing.B) {
-	set, err := preprocess.Load("../deploy/example/handbook.yaml", nil)
-	if err != nil {
-		b.Fatal(err)
+func secondsSince(me *look, p *past) float64 {
+	if p == nil {
+		return math.NaN()
 	}
-	const batch = 500
-	b.Run("handbook/batch=500", func(b *testing.B) {
-		orders := handbookOrders(b, set)
-		warm := len(orders) - len(orders)/4/batch*batch // the last quarter is measured, over more than 37 days of state
-		store := memstore.New(memstore.Config{})
-		if err := store.Learn(b.Context(), handbookLabels(b)); err != nil {
-			b.Fatal(err)
+	return float64(me.Order.At.Sub(p.Order.At).Microseconds()) / 1e6
+}
+
+// different is how many different values there are: a number is what it is written as, 42 and 42.0 and "42" being one.
+func different(a *asked, in []past) int {
+	seen := make(map[string]bool)
+	for _, p := range in {
+		switch v := a.value(&p.Order, p.row); v.Kind() {
+		case schemas.Missing:
+		case schemas.Int:
+			seen[strconv.FormatInt(v.Int(), 10)] = true
+		case schemas.Float:
+			seen[strconv.FormatFloat(v.Number()+0, 'f', -1, 64)] = true
+		case schemas.String:
+			seen[v.Str()] = true
+		default:
+			seen["of kind "+v.Kind().String()+strconv.FormatFloat(v.Number(), 'g', -1, 64)+strconv.FormatInt(v.Micros(), 10)] = true
 		}
-		x := preprocess.NewExtractor(set, store, 0)
-		for part := range slices.Chunk(orders[:warm], batch) {
-			if _, err := x.Extract(b.Context(), part); err != nil {
-				b.Fatal(err)
-			}
+	}
+	return len(seen)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// entityOf returns the key of an order's entity, the parts of which are named by joined paths.
+func entityOf(by string, o *schemas.Order) (key string, ok bool) {
+	for _, path := range entities[by] {
+		part, ok := o.Fields.At(schemas.ParsePath(path)).Key()
+		if !ok {
+			return "", false
 		}
-		b.ReportAllocs()
-		next := warm
-		for b.Loop() {
-			if next+batch > len(orders) { // what follows would be repeats, which cost less
-				b.Fatalf("out of orders: use -benchtime=%dx", (len(orders)-warm)/batch-1)
-			}
-			if _, err := x.Extract(b.Context(), orders[next:next+batch]); err != nil {
-				b.Fatal(err)
-			}
-			next += batch
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/order")
-	})
+		key += part + "\x00"
+	}
+	return key, true
+}
+
+// entities are those of the sets that are drawn.
+var entities = map[string][]string{
+	"customer": {"customer_id"}, "terminal": {"terminal_id"}, "pair": {"customer_id", "terminal_id"}, "card": {"payment.card.fingerprint"},
 }

@@ -117,7 +117,7 @@ func (s *Store) meet(v *preprocess.Visit, holds bool) {
 	for j := range v.Asks {
 		ask := &v.Asks[j]
 		s.keep = max(s.keep, ask.Keep)
-		create := holds && !ask.Marks && ask.Adds == preprocess.AddNow
+		create := holds && (ask.Marks && slices.Contains(v.Labelled, ask.Key) || !ask.Marks && ask.Adds == preprocess.AddNow)
 		if j > 0 && v.Asks[j-1].Key == ask.Key && (s.met[j-1] != nil || !create) {
 			s.met = append(s.met, s.met[j-1])
 			continue

@@ -11,6 +11,7 @@ func labelBehaviours() []behaviour {
 		one("a label after its order", labelAfter),
 		one("a label before its order waits for it", labelBefore),
 		one("a label before its order is seen by the rest of that batch", labelBeforeInBatch),
+		one("a label before its order is seen by it where nothing else is kept", labelBeforeAlone),
 		one("a label is kept at all entities of its order", labelAtAllEntities),
 		one("a later label does not wipe out the earlier", labelReplaced),
 		one("not fraud, then fraud known earlier", labelOutOfOrder),
@@ -47,6 +48,16 @@ func labelBefore(t *testing.T, s preprocess.Store) {
 	same(t, "marks before the order", exchange(t, s, frauds(2, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{})
 	same(t, "the order's own", exchange(t, s, frauds(1, 10, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
 	same(t, "later", exchange(t, s, frauds(3, 60, "t", 99))[0].Views[0].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
+}
+
+// labelBeforeAlone: the order's other asks only look, or add once it has looked.
+func labelBeforeAlone(t *testing.T, s preprocess.Store) {
+	learn(t, s, label(1, 50, true))
+	later, never := ask("t", "y", 1, 99), ask("t", "x", 1, 99)
+	later.Adds, never.Adds = preprocess.AddSeen, preprocess.AddNothing
+	v := order(1, 10, never, later, askMarks("t", 99))
+	v.Labelled = []string{"t"}
+	same(t, "the order's own", exchange(t, s, v)[0].Views[2].Marks, []preprocess.Mark{mark(1, 10, 50, true)})
 }
 
 func labelBeforeInBatch(t *testing.T, s preprocess.Store) {
