@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"verdict/schemas"
+	"verdict/schemas/expr"
 	"verdict/schemas/strictyaml"
 )
 
@@ -176,6 +177,10 @@ func (s *spec) field(n *yaml.Node, what, rule string, kinds ...schemas.Kind) sch
 	}
 	s.set.fields = append(s.set.fields, schemas.FieldUse{Path: path, Line: n.Line})
 	if s.schema == nil {
+		if _, err := expr.Compile(text, expr.Scope{}); err == nil && strings.Contains(text, " ") {
+			s.Fault(n, "%s: %s is an expression, not a field; a feature of its own computes it, {expr: %s}", what, strictyaml.Shape(n), strconv.Quote(text))
+			return nil
+		}
 		return path
 	}
 	if !s.schema.Has(path) {

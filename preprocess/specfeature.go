@@ -1,6 +1,8 @@
 package preprocess
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -32,6 +34,20 @@ func with(head string) []string {
 		return append(with("count"), "half_life")
 	default:
 		return []string{"by", "window", "delay", "default", "exclude_current", "where", "resolution"}
+	}
+}
+
+// goesWith ends a fault's text with where a key that is known has its place; "" for one that is not.
+func goesWith(key string) string {
+	switch {
+	case slices.Contains(with("value"), key):
+		return "; it goes with value"
+	case slices.Contains(with("count"), key):
+		return "; it goes with aggregates"
+	case slices.Contains(with("decayed_sum"), key):
+		return "; it goes with decayed_sum and decayed_count"
+	default:
+		return ""
 	}
 }
 
@@ -98,7 +114,7 @@ func (s *spec) readFeature(e strictyaml.Entry, f *feature) {
 	for _, k := range all {
 		switch {
 		case k.Name != head.Name && !slices.Contains(with(head.Name), k.Name):
-			s.Fault(k.Key, "%s: unknown key %s beside %s%s", what, k.Name, head.Name, schemas.Meant(k.Name, with(head.Name)))
+			s.Fault(k.Key, "%s: unknown key %s beside %s%s", what, k.Name, head.Name, cmp.Or(goesWith(k.Name), schemas.Meant(k.Name, with(head.Name))))
 		default:
 			keys[k.Name] = k.Value
 		}
@@ -212,6 +228,9 @@ func (s *spec) compile(what string, at *yaml.Node, scope expr.Scope) (p *expr.Pr
 	}
 	p, err := expr.Compile(text, scope)
 	if err != nil {
+		if s.circular(what, at, text, scope) {
+			return nil, nil, false
+		}
 		for _, one := range expr.Faults(err) {
 			line := at.Line
 			if at.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
@@ -233,4 +252,27 @@ func (s *spec) compile(what string, at *yaml.Node, scope expr.Scope) (p *expr.Pr
 		depends = append(depends, s.hashes[above])
 	}
 	return p, depends, history
+}
+
+// own is the name of the feature that is being read.
+func (s *spec) own() string { return s.set.features[len(s.set.features)-1].name }
+
+// circular says whether all that is wrong with an expression is that it names its own feature or such as stand further down, and notes it.
+func (s *spec) circular(what string, at *yaml.Node, text string, scope expr.Scope) bool {
+	scope.Features = append(slices.Clone(s.names), s.own())
+	scope.Features = slices.AppendSeq(scope.Features, maps.Keys(s.below))
+	p, err := expr.Compile(text, scope)
+	if err != nil {
+		return false
+	}
+	before := s.Faults()
+	for _, name := range p.Uses() {
+		if line, ok := s.below[name]; ok {
+			s.Fault(at, "%s: %s is a feature further down, in line %d; an expr sees those above it", what, name, line)
+		}
+		if name == s.own() {
+			s.Fault(at, "%s: %s is this feature itself; an expr sees those above it", what, name)
+		}
+	}
+	return s.Faults() > before
 }

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func (s *spec) readWindow(what string, name *yaml.Node, head strictyaml.Entry, k
 func (s *spec) readBy(a *aggregated) {
 	by := a.keys["by"]
 	if by == nil {
-		s.Fault(a.name, "%s: by is missing: the entity whose orders are meant, one of %s", a.what, strings.Join(s.entities, ", "))
+		s.Fault(a.name, "%s: by is missing: the entity whose orders are meant%s", a.what, s.oneOfEntities())
 		return
 	}
 	entity, ok := s.String(by, a.what+": by")
@@ -95,10 +96,18 @@ func (s *spec) readBy(a *aggregated) {
 	}
 	group, ok := s.groupOf[entity]
 	if !ok {
-		s.Fault(by, "%s: unknown entity %s%s", a.what, entity, schemas.Meant(entity, s.entities))
+		s.Fault(by, "%s: unknown entity %s%s", a.what, entity, cmp.Or(schemas.Meant(entity, s.entities), s.oneOfEntities()))
 		return
 	}
 	a.w.group = group
+}
+
+// oneOfEntities ends a fault's text with what could be meant.
+func (s *spec) oneOfEntities() string {
+	if len(s.entities) == 0 {
+		return "; there are none yet, the section entities names them, such as {customer: [customer_id]}"
+	}
+	return ", one of " + strings.Join(s.entities, ", ")
 }
 
 func (s *spec) readTimes(a *aggregated) {
@@ -122,11 +131,14 @@ func (s *spec) readTimes(a *aggregated) {
 	}
 }
 
-// positive reads a duration of more than nothing.
+// positive reads a duration of more than nothing; 0 with a fault.
 func (s *spec) positive(n *yaml.Node, what string) int64 {
 	us, ok := s.duration(n, what)
-	if ok && us == 0 {
-		s.Fault(n, "%s: it is empty", what)
+	switch {
+	case !ok:
+		return 0
+	case us == 0:
+		s.Fault(n, "%s: more than %s is wanted", what, n.Value)
 	}
 	return us
 }
@@ -141,7 +153,7 @@ func (s *spec) readOthers(a *aggregated) {
 		return
 	}
 	if n != nil && !a.w.others {
-		s.Fault(n, "%s: exclude_current: %s always leaves the current order out", a.what, a.head.Name)
+		s.Fault(n, "%s: exclude_current: %s always leaves the current order out, so this cannot be false", a.what, a.head.Name)
 	}
 	a.w.others = true
 }
@@ -157,15 +169,17 @@ func (s *spec) readResolution(a *aggregated) {
 	switch {
 	case w.resolution == 0:
 	case w.width > 0 && w.resolution > w.width:
-		s.Fault(n, "%s: it is longer than the window", what)
+		s.Fault(n, "%s: %s is longer than the window", what, n.Value)
 	case w.what == lastFraud:
-		s.Fault(n, "%s: not with last: fraud, since merged orders have no label of their own", what)
-	case a.where != nil && (w.what.ofLabels() || a.where.UsesFraud()):
-		s.Fault(n, "%s: not with a where over labels, since merged orders have no label of their own", what)
+		s.Fault(n, "%s: not for last: fraud, since merged orders have no label of their own", what)
+	case a.where != nil && a.where.UsesFraud():
+		s.Fault(n, "%s: not beside a where over fraud, since merged orders have no label of their own", what)
+	case a.where != nil && w.what.ofLabels():
+		s.Fault(n, "%s: not for %s: fraud beside a where, since it is not known which of the merged orders that were fraud the where would keep", what, a.head.Name)
 	case w.what == distinct && w.delay > 0:
-		s.Fault(n, "%s: not with distinct and a delay, since of a value only the last time is kept", what)
+		s.Fault(n, "%s: not for distinct beside a delay, since of a value only the last time is kept", what)
 	case w.halfLife > 0 && w.resolution/w.halfLife >= maxHalfLives:
-		s.Fault(n, "%s: it is longer than %d half-lives", what, maxHalfLives)
+		s.Fault(n, "%s: %s is %d half-lives or more, in which all would have decayed", what, n.Value, maxHalfLives)
 	}
 }
 
@@ -180,7 +194,10 @@ func (s *spec) readOver(a *aggregated) (depends []string) {
 		s.Fault(a.head.Value, "%s: fraud is wanted, not %s", what, strictyaml.Shape(a.head.Value))
 		return nil
 	case !w.what.ofOrders() && a.over == "fraud":
-		s.Fault(a.head.Value, "%s: a field is wanted; of the labels there are rate, sum and last", what)
+		s.Fault(a.head.Value, "%s: a field or a feature above is wanted; of fraud, the label, there are rate, sum and last", what)
+		return nil
+	case !w.what.ofOrders() && a.over == "*":
+		s.Fault(a.head.Value, `%s: a field or a feature above is wanted; "*", all orders, is for count, since_last, since_first and decayed_count`, what)
 		return nil
 	case w.what.ofOrders() && a.where == nil && w.resolution == 0:
 		s.orders = append(s.orders, len(s.set.features)-1)
@@ -230,6 +247,10 @@ func (s *spec) readOver(a *aggregated) (depends []string) {
 func (s *spec) valued(a *aggregated, what string) (c column, depends []string, ok bool) {
 	above := slices.Index(s.names, a.over)
 	if above < 0 {
+		if a.over == s.own() && s.schema != nil && !s.schema.Has(schemas.ParsePath(a.over)) {
+			s.Fault(a.head.Value, "%s: %s is this feature itself; an aggregate sees those above it", what, a.over)
+			return c, nil, false
+		}
 		if line, ok := s.below[a.over]; ok && (s.schema == nil || !s.schema.Has(schemas.ParsePath(a.over))) {
 			s.Fault(a.head.Value, "%s: %s is a feature further down, in line %d; an aggregate sees those above it", what, a.over, line)
 			return c, nil, false
@@ -286,7 +307,7 @@ func (s *spec) aggregated(n *yaml.Node, what, over string, anyKind bool) schemas
 		return nil
 	}
 	if anyKind {
-		path := s.field(n, what, "single values are told apart", schemas.String, schemas.Int, schemas.Float, schemas.Bool, schemas.Time)
+		path := s.field(n, what, "distinct takes strings, numbers, booleans and times", schemas.String, schemas.Int, schemas.Float, schemas.Bool, schemas.Time)
 		if path != nil {
 			s.set.fields[len(s.set.fields)-1].Names = slices.Clip(s.names)
 		}
