@@ -120,7 +120,7 @@ func TestModelCheckRefusesWhatIsDamaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "golden.csv"), golden, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"golden rows": dir, "linear": "../../scorer/treemodel/testdata/refused_linear.txt", "nothing": filepath.Join(dir, "nothing")} {
+	for name, path := range map[string]string{"golden rows": dir, "no model": "../../scorer/treemodel/testdata/binary.csv", "nothing": filepath.Join(dir, "nothing")} {
 		if _, err := runModel(t, "", "check", "--model", path); !errors.Is(err, errInvalid) {
 			t.Errorf("%s: got %v", name, err)
 		}

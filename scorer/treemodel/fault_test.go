@@ -74,7 +74,8 @@ func TestDamagedModelsAreRefusedWithTreeAndLine(t *testing.T) {
 		"decision type":       {set(t, plain, 4, "decision_type", word(0, "12")), []string{lineOf(4, "decision_type"), "(tree 4)"}},
 		"decision type bits":  {set(t, plain, 4, "decision_type", word(0, "18")), []string{lineOf(4, "decision_type"), "(tree 4)"}},
 		"category set":        {set(t, plain, 4, "decision_type", word(0, "1")), []string{"0 category sets", "(tree 4)"}},
-		"linear":              {set(t, plain, 5, "is_linear", to("1")), []string{lineOf(5, "is_linear"), "linear_tree", "(tree 5)"}},
+		"linear":              {set(t, plain, 5, "is_linear", to("1")), []string{"leaf_const is missing", "(tree 5)"}},
+		"linear of a kind":    {set(t, plain, 5, "is_linear", to("2")), []string{lineOf(5, "is_linear"), `is_linear is "2"`, "(tree 5)"}},
 		"unknown key":         {set(t, plain, 5, "shrinkage", to("1\nnew_kind=1")), []string{"new_kind", "(tree 5)"}},
 		"key twice":           {set(t, plain, 5, "shrinkage", to("1\nshrinkage=1")), []string{"shrinkage stands twice", "(tree 5)"}},
 		"edited tree":         {set(t, plain, 5, "shrinkage", to("0.25")), []string{"tree 5", "tree_sizes"}},
@@ -138,15 +139,38 @@ func TestUnreachedSplitsAreRefused(t *testing.T) {
 	}
 }
 
-func TestLinearTreesAreRefusedByName(t *testing.T) {
-	if _, err := treemodel.Open("testdata/refused_linear.txt"); err == nil || !strings.Contains(err.Error(), "linear_tree") {
-		t.Fatalf("got %v", err)
+func TestDamagedLinearLeavesAreRefused(t *testing.T) {
+	text := readSample(t, "linear").text
+	more := func(s string) string { return s + " 1" }
+	for name, c := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"constants short":   {set(t, text, 2, "leaf_const", word(0, "")), "leaf_const has 4 values"},
+		"constant NaN":      {set(t, text, 2, "leaf_const", word(0, "nan")), "leaf_const[0] is NaN"},
+		"constant infinite": {set(t, text, 2, "leaf_const", word(0, "inf")), "leaf_const[0] is infinite"},
+		"counts short":      {set(t, text, 2, "num_features", word(0, "")), "num_features has 4 values"},
+		"counts 2e9":        {set(t, text, 2, "num_features", word(0, "2000000000")), "num_features[0] is 2000000000"},
+		"counts negative":   {set(t, text, 2, "num_features", word(1, "-1")), "num_features[1] is -1"},
+		"counts too few":    {set(t, text, 2, "num_features", word(4, "0")), "num_features are"},
+		"a feature more":    {set(t, text, 2, "leaf_features", more), "leaf_coeff has"},
+		"features":          {set(t, set(t, text, 2, "leaf_features", more), 2, "leaf_coeff", more), "num_features are"},
+		"feature too large": {set(t, text, 2, "leaf_features", word(0, "5")), "leaf_features[0] is 5, and the model has 5 features"},
+		"feature negative":  {set(t, text, 2, "leaf_features", word(0, "-1")), "leaf_features[0] is -1"},
+		"coefficient NaN":   {set(t, text, 2, "leaf_coeff", word(0, "nan")), "leaf_coeff[0] is NaN"},
+		"coefficient inf":   {set(t, text, 2, "leaf_coeff", word(0, "-inf")), "leaf_coeff[0] is infinite"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := treemodel.Parse("m.txt", c.text); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "(tree 2)") {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
 	}
 }
 
 // Wherever a file is cut, it is refused; where only what follows the trees is cut and cannot be told, the scores are those of the whole.
 func TestTruncatedModelsAreNeverTakenForWhole(t *testing.T) {
-	for kind, stride := range map[string]int{"unnamed": 1, "binary_categorical": 5, "multiclass": 23} {
+	for kind, stride := range map[string]int{"unnamed": 1, "linear": 1, "binary_categorical": 5, "multiclass": 23} {
 		s := readSample(t, kind)
 		end := bytes.Index(s.text, []byte("end of trees\n")) + len("end of trees\n")
 		accepted := 0
@@ -164,7 +188,7 @@ func TestTruncatedModelsAreNeverTakenForWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range got {
-				if math.Float64bits(got[i]) != math.Float64bits(s.raw[i]) {
+				if !same(got[i], s.raw[i]) {
 					t.Fatalf("%s: cut at byte %d, it scores %v, not %v", kind, n, got[i], s.raw[i])
 				}
 			}
@@ -242,7 +266,7 @@ func TestHeadersOfAllVersionsScoreTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range got {
-			if math.Float64bits(got[i]) != math.Float64bits(s.raw[i]) {
+			if !same(got[i], s.raw[i]) {
 				t.Fatalf("%s: row %d is %v, not %v", name, i, got[i], s.raw[i])
 			}
 		}
@@ -251,7 +275,7 @@ func TestHeadersOfAllVersionsScoreTheSame(t *testing.T) {
 
 // Whatever a file says, loading ends, and what is accepted can be asked for anything without harm.
 func FuzzLoadLightGBM(f *testing.F) {
-	for _, kind := range []string{"unnamed", "binary_categorical", "rf_multiclass"} {
+	for _, kind := range []string{"unnamed", "binary_categorical", "rf_multiclass", "linear"} {
 		text := readSample(f, kind).text
 		f.Add(text)
 		f.Add(bytes.Replace(text, []byte("version=v4"), []byte("version=v2"), 1))

@@ -84,6 +84,9 @@ func parse(t testing.TB, s *sample) *treemodel.Model {
 	return m
 }
 
+// same says whether two scores are equal bit for bit; any NaN is one (Inf - Inf, in linear leaves).
+func same(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }
+
 func TestRawScoresAreLightGBMsBitForBit(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.kind, func(t *testing.T) {
@@ -92,7 +95,7 @@ func TestRawScoresAreLightGBMsBitForBit(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range got {
-				if math.Float64bits(got[i]) != math.Float64bits(s.raw[i]) {
+				if !same(got[i], s.raw[i]) {
 					row := i / s.outputs()
 					t.Fatalf("row %d %v: %v, LightGBM has %v", row, s.rows[row*s.width:(row+1)*s.width], got[i], s.raw[i])
 				}
@@ -109,7 +112,7 @@ func TestPredictionsAreLightGBMs(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range got {
-				if !(math.Abs(got[i]-s.predicted[i]) <= 1e-12*max(1, math.Abs(s.predicted[i]))) {
+				if !same(got[i], s.predicted[i]) && !(math.Abs(got[i]-s.predicted[i]) <= 1e-12*max(1, math.Abs(s.predicted[i]))) {
 					t.Fatalf("row %d: %v, LightGBM has %v", i/s.outputs(), got[i], s.predicted[i])
 				}
 			}
@@ -123,6 +126,12 @@ func TestContributionsAreLightGBMsAndSumToTheRawScore(t *testing.T) {
 		t.Run(s.kind, func(t *testing.T) {
 			m, k := parse(t, s), s.outputs()
 			n := (s.width + 1) * k
+			if m.Info().Linear {
+				if err := m.Contributions(s.rows[:s.width], make([]float64, n)); err == nil {
+					t.Fatal("linear leaves gave contributions")
+				}
+				return
+			}
 			got := make([]float64, n)
 			for row := range len(s.rows) / s.width {
 				if err := m.Contributions(s.rows[row*s.width:(row+1)*s.width], got); err != nil {
@@ -166,7 +175,7 @@ func TestEveryRowIsScoredAloneAsInABatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range alone {
-				if math.Float64bits(alone[i]) != math.Float64bits(batch[row*k+i]) {
+				if !same(alone[i], batch[row*k+i]) {
 					t.Fatalf("%s: row %d is %v alone and %v in the batch", s.kind, row, alone[i], batch[row*k+i])
 				}
 			}

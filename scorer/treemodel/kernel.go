@@ -1,62 +1,72 @@
 package treemodel
 
-// forest is all trees in one array of nodes, each node's fields as its decision needs them. This is the plain kernel: it follows the file's own
-// decisions one by one, allocates nothing, and is what faster kernels are compared with. They replace sum, and nothing else.
-type forest struct {
-	nodes  []node
-	leaves []float64
-	roots  []int32 // of each tree, in file order; a negative one is ^leaf
-	sets   []set
-	bits   []uint32 // of all sets
-	groups int      // trees of one iteration: tree i adds to output i % groups
-}
-
-// node is one split. Children at or above 0 are nodes, below they are ^leaf.
-type node struct {
-	threshold   float64 // of a categorical split: which of forest.sets
-	left, right int32
-	feature     uint32
-	kind        kind
-}
-
-// set is the categories that go left: bits[from:to], 32 categories a word.
-type set struct{ from, to uint32 }
-
-// kind is a node's decision, with what it does to missing values settled when loaded.
-type kind uint8
-
-const (
-	less        kind = iota // x <= threshold; NaN goes right
-	lessOrNaN               // the same, but NaN goes left
-	zeroLeft                // 0 and NaN are missing and go left, else x <= threshold
-	zeroRight               // 0 and NaN are missing and go right, else x <= threshold
-	categorical             // the category is in the set
-)
+// This is the plain kernel: it follows the file's own decisions one by one, allocates nothing, and is what the faster kernels are compared with and
+// what takes over where they do not fit.
 
 // zeroThreshold is LightGBM's kZeroThreshold, which is written as a float there: values this near to zero are zero.
 const zeroThreshold = float64(float32(1e-35))
 
-// maxCategory is the largest category number: LightGBM converts to a 32-bit int, and what does not fit goes right.
-const maxCategory = 1<<31 - 1
+const (
+	// maxCategory is LightGBM's largest category number: it converts to a 32-bit int, and what does not fit goes right.
+	maxCategory = 1<<31 - 1
+	// endCategory is XGBoost's first number that is no category, the first that float32 cannot tell from its successor.
+	endCategory = 1 << 24
+)
 
-// sum adds the leaves that row falls into, tree after tree in file order from 0, as LightGBM does, so that the sums are equal bit for bit.
+// sum adds the leaves that row falls into, tree after tree in file order, so that the sums are the library's bit for bit.
 func (f *forest) sum(row, out []float64) {
-	clear(out)
-	if f.groups == 1 {
-		total := 0.0
-		for _, root := range f.roots {
-			total += f.leaves[^f.leaf(root, row)]
-		}
-		out[0] = total
+	f.begin(out)
+	for t, root := range f.roots {
+		f.add(t, int(^f.leaf(root, row)), row, out)
+	}
+}
+
+// begin writes what the sums begin with.
+func (f *forest) begin(out []float64) {
+	if f.base == nil {
+		clear(out)
 		return
 	}
-	group := 0
-	for _, root := range f.roots {
-		out[group] += f.leaves[^f.leaf(root, row)]
-		if group++; group == f.groups {
-			group = 0
+	copy(out, f.base)
+}
+
+// add adds what leaf gives to row, as tree t does.
+func (f *forest) add(t, leaf int, row, out []float64) {
+	if f.vector > 0 {
+		for i, v := range f.leaves[leaf*f.vector : (leaf+1)*f.vector] {
+			out[i] = f.plus(out[i], v)
 		}
+		return
 	}
+	v := f.leaves[leaf]
+	if f.linear != nil {
+		v = f.linear.value(leaf, v, row)
+	}
+	at := &out[f.output[t]]
+	*at = f.plus(*at, v)
+}
+
+func (f *forest) plus(a, b float64) float64 {
+	if f.single {
+		return float64(float32(a) + float32(b))
+	}
+	return a + b
+}
+
+// value returns the linear model of a leaf. Products are rounded before they are added, on every machine.
+func (l *linear) value(leaf int, constant float64, row []float64) float64 {
+	v := l.constants[leaf]
+	for j := l.starts[leaf]; j < l.starts[leaf+1]; j++ {
+		x := row[l.features[j]]
+		if x != x {
+			return constant
+		}
+		if isMissingZero(x) {
+			x = 0 // LightGBM's predictor hands such values to its trees as 0
+		}
+		v += float64(l.coefficients[j] * x)
+	}
+	return v
 }
 
 // leaf returns where row ends up from the node at, as ^leaf. Loading has made sure that every way ends.
@@ -73,6 +83,9 @@ func (f *forest) leaf(at int32, row []float64) int32 {
 }
 
 func (f *forest) goesLeft(n *node, x float64) bool {
+	if f.single {
+		x = float64(float32(x))
+	}
 	switch n.kind {
 	case less:
 		return x <= n.threshold
@@ -82,8 +95,12 @@ func (f *forest) goesLeft(n *node, x float64) bool {
 		return isMissingZero(x) || x <= n.threshold
 	case zeroRight:
 		return !isMissingZero(x) && x <= n.threshold
+	case categoryRight:
+		return !(x >= 0 && x < endCategory && f.sets[int(n.threshold)].has(f.bits, uint32(x)))
+	case categoryRightOrNaN:
+		return x == x && !(x >= 0 && x < endCategory && f.sets[int(n.threshold)].has(f.bits, uint32(x)))
 	default:
-		return f.sets[int(n.threshold)].has(f.bits, x)
+		return x > -1 && x <= maxCategory && f.sets[int(n.threshold)].has(f.bits, uint32(x))
 	}
 }
 
@@ -91,12 +108,8 @@ func isMissingZero(x float64) bool {
 	return x != x || (x >= -zeroThreshold && x <= zeroThreshold)
 }
 
-// has says whether x, cut to an integer, is one of the set. NaN, negative and huge values are in no set.
-func (s set) has(bits []uint32, x float64) bool {
-	if !(x > -1 && x <= maxCategory) {
-		return false
-	}
-	category := uint32(x)
+// has says whether the category is one of the set.
+func (s set) has(bits []uint32, category uint32) bool {
 	word := category / 32
 	return word < s.to-s.from && bits[s.from+word]>>(category%32)&1 == 1
 }

@@ -15,8 +15,8 @@ import (
 // known to score wrong or not to read. text is the model that m was parsed from: leaves must be handed nothing else, for it takes damaged files down
 // with it, and no short rows, for it scores them 0.
 func (m *Model) CrossCheck(text []byte, rows []float64) (compared bool, err error) {
-	// leaves does not average (rf), and knows no sizes of trees but those of the header.
-	if m.info.AverageOutput || !bytes.Contains(text, []byte("\ntree_sizes=")) {
+	// leaves does not average (rf), does not see that leaves are linear, and knows no sizes of trees but those of the header.
+	if m.info.AverageOutput || m.info.Linear || !bytes.Contains(text, []byte("\ntree_sizes=")) {
 		return false, nil
 	}
 	ours := make([]float64, len(rows)/len(m.info.Inputs)*m.info.Outputs)

@@ -21,8 +21,8 @@ func TestLeavesAgreesBitForBitWhereItIsRight(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if did == m.Info().AverageOutput {
-				t.Errorf("compared: %v, for a model that averages: %v", did, m.Info().AverageOutput)
+			if wrong := m.Info().AverageOutput || m.Info().Linear; did == wrong {
+				t.Errorf("compared: %v, for a model that leaves scores wrong: %v", did, wrong)
 			}
 			if did {
 				compared++

@@ -38,7 +38,8 @@ type Info struct {
 	Depth          int // of the deepest tree
 	Categorical    int // categorical splits
 	AverageOutput  bool
-	Contributions  bool // whether the file has the counts that Contributions needs
+	Linear         bool // leaves are linear models
+	Contributions  bool // whether the file has the counts that Contributions needs, and leaves that are constants
 	UnusedFeatures []string
 }
 
@@ -93,7 +94,6 @@ func Parse(file string, text []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{info: head.info, convert: head.convert}
 	b := newBuilder(p, head)
 	for i := range head.trees {
 		if err := b.tree(i); err != nil {
@@ -103,8 +103,7 @@ func Parse(file string, text []byte) (*Model, error) {
 	if err := p.tail(head); err != nil {
 		return nil, err
 	}
-	b.finish(m)
-	return m, nil
+	return b.finish(), nil
 }
 
 // Info returns what the file holds.

@@ -28,7 +28,7 @@ type builder struct {
 }
 
 func newBuilder(p *parser, head *header) *builder {
-	return &builder{p: p, head: head, f: forest{groups: head.info.Outputs}, cover: cover{whole: true}, used: make([]bool, len(head.info.Inputs)), info: head.info}
+	return &builder{p: p, head: head, f: forest{outputs: head.info.Outputs}, cover: cover{whole: true}, used: make([]bool, len(head.info.Inputs)), info: head.info}
 }
 
 // tree reads tree i, checks it, and adds it to the forest. All its errors name the tree and the line.
@@ -106,9 +106,6 @@ func (b *builder) checkSize(i, start int) error {
 // build checks one tree's arrays and adds them. size is the tree's bytes: no tree has more leaves.
 func (b *builder) build(s *section, size int) error {
 	p := b.p
-	if e, given := s.values["is_linear"]; given && string(e.text) != "0" {
-		return p.fault(e.line, "is a linear tree (linear_tree=true), which is not scored here: train without it")
-	}
 	leaves, err := p.number(s, "num_leaves", 1, size)
 	if err != nil {
 		return err
@@ -124,6 +121,10 @@ func (b *builder) build(s *section, size int) error {
 	}
 	firstLeaf := len(b.f.leaves)
 	b.f.leaves = append(b.f.leaves, values...)
+	b.f.output = append(b.f.output, int32(len(b.f.roots)%b.f.outputs))
+	if err := b.addLinear(s, leaves); err != nil {
+		return err
+	}
 	b.info.Leaves += leaves
 	b.info.LargestTree = max(b.info.LargestTree, leaves)
 	if leaves == 1 {
@@ -321,16 +322,12 @@ func (b *builder) addSets(s *section) error {
 	return nil
 }
 
-// finish hands the forest to the model.
-func (b *builder) finish(m *Model) {
+// finish makes the model.
+func (b *builder) finish() *Model {
 	for i, used := range b.used {
 		if !used {
 			b.info.UnusedFeatures = append(b.info.UnusedFeatures, b.info.Inputs[i])
 		}
 	}
-	b.info.Contributions = b.cover.whole && b.info.Depth <= maxContributionDepth
-	m.info, m.trees, m.cover = b.info, b.f, b.cover
-	if b.info.Contributions {
-		m.expected = m.expectations()
-	}
+	return newModel(b.info, b.f, b.cover, b.head.convert)
 }

@@ -108,8 +108,10 @@ def main():
     write("custom", custom, plain)
     write("constant", train({"objective": "binary", "min_data_in_leaf": 590}, x, label, rounds=2), plain, contributions=True)
     write("unnamed", lgb.train({**QUIET, "objective": "binary"}, lgb.Dataset(x, label, params={"verbosity": -1}), num_boost_round=2), plain)
-    # Refused: not scored exactly by constant leaves.
-    train({"objective": "regression", "linear_tree": True}, full, y, rounds=2).save_model(HERE / "refused_linear.txt")
+    linear = {"linear_tree": True, "num_leaves": 5}
+    write("linear", train({**linear, "objective": "regression"}, x, y, rounds=5), test)
+    write("linear_binary", train({**linear, "objective": "binary", "boosting": "dart", "drop_rate": 0.5}, full, label, rounds=5), test)
+    write("linear_multiclass", train({**linear, "objective": "multiclass", "num_class": 3}, x, classes, rounds=3, categories=cats), plain)
 
 
 if __name__ == "__main__":
