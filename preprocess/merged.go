@@ -20,6 +20,9 @@ const (
 	maxSightings = 1024
 )
 
+// forever is longer than all that is kept, in microseconds.
+const forever = 1 << 62
+
 // Cell is what is left of the orders of one cell of time: those with Start <= At < Start + Resolution.
 type Cell struct {
 	Start       int64 // microseconds since 1970; a multiple of the resolution
@@ -74,7 +77,8 @@ func (m *Merged) Add(p Point, keep int64) {
 	if len(m.points) >= maxExact {
 		m.compact(keep)
 	}
-	m.Series.Add(p, keep)
+	// Only compact drops what is too old: when a Series does depends on the room that it happens to have, which is another where it was read from a store.
+	m.Series.Add(p, forever)
 }
 
 // compact merges the oldest points, and drops what is too old.

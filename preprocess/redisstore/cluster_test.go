@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,7 +17,6 @@ import (
 	"verdict/preprocess/memstore"
 	"verdict/preprocess/redisstore"
 	"verdict/preprocess/redisstore/redistest"
-	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -35,21 +35,28 @@ func TestStoreOnACluster(t *testing.T) {
 type seen struct {
 	First   preprocess.Arrival
 	Content uint64
-	Points  [][]preprocess.Point
-	Marks   [][]preprocess.Mark
+	Views   []preprocess.View
+
+	again bool
 }
 
+// look makes a call. Points that come of what was seen are how many points the first ask saw.
 func look(ctx context.Context, s preprocess.Store, visits []preprocess.Visit) ([]seen, error) {
-	found, err := storetest.Exchange(ctx, s, visits)
+	all := make([]seen, 0, len(visits))
+	err := s.Exchange(ctx, visits, func(i int, found *preprocess.Found) {
+		one := seen{First: found.First, Content: found.Content, again: found.Again}
+		for j, v := range found.Views {
+			one.Views = append(one.Views, preprocess.View{
+				Points: slices.Clone(v.Points), Marks: slices.Clone(v.Marks), Cells: slices.Clone(v.Cells), Sightings: slices.Clone(v.Sightings),
+			})
+			if ask := &visits[i].Asks[j]; ask.Adds == preprocess.AddSeen {
+				ask.Value = float64(len(found.Views[0].Points))
+			}
+		}
+		all = append(all, one)
+	})
 	if err != nil {
 		return nil, err
-	}
-	all := make([]seen, len(visits))
-	for i := range found {
-		all[i] = seen{First: found[i].First, Content: found[i].Content}
-		for _, v := range found[i].Views {
-			all[i].Points, all[i].Marks = append(all[i].Points, v.Points), append(all[i].Marks, v.Marks)
-		}
 	}
 	return all, nil
 }
@@ -70,10 +77,14 @@ func mustLearn(t *testing.T, s preprocess.Store, labels ...schemas.Label) {
 	}
 }
 
+func seenAlike() []cmp.Option {
+	return []cmp.Option{cmpopts.EquateEmpty(), cmpopts.EquateNaNs(), cmpopts.IgnoreUnexported(seen{})}
+}
+
 // same compares what a store showed with what the one in memory shows for the same calls.
 func same(t *testing.T, what string, want, got []seen) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateNaNs()); diff != "" {
+	if diff := cmp.Diff(want, got, seenAlike()...); diff != "" {
 		t.Fatalf("%s: what is seen (-in memory +on the cluster):\n%s", what, diff)
 	}
 }
@@ -88,7 +99,7 @@ func shareASlot(t *testing.T, c *redistest.Cluster) {
 			s := redisstore.New(client, redisstore.Config{Prefix: prefix, Timeout: patient})
 			v := visit(100*i+j, 1)
 			v.Labelled = []string{entity}
-			v.Asks = []preprocess.Ask{points(entity, "x", 1), points(entity, "}y", 1), points(entity, "", 1)}
+			v.Asks = []preprocess.Ask{points(entity, "x", 1), points(entity, "}y", 1), points(entity, "", 1), merged(entity, 1), {Key: entity, Column: "seen", Adds: preprocess.AddSeen, Keep: 1e12}}
 			mustLook(t, s, v)
 			mustLearn(t, s, label(100*i+j, 1, true))
 			// Once more under a feature set that asks for the labels of a further entity: what is kept of that belongs to the order.
@@ -108,7 +119,7 @@ func shareASlot(t *testing.T, c *redistest.Cluster) {
 				}
 				slots[whose][c.Slot(name)] = true
 			}
-			if len(names) != 8 || len(slots["the entity"]) != 1 || len(slots["the order"]) != 1 {
+			if len(names) != 10 || len(slots["the entity"]) != 1 || len(slots["the order"]) != 1 {
 				t.Errorf("under prefix %q the entity %q has its keys %q in slots %v", prefix, entity, names, slots)
 			}
 			for _, n := range c.Nodes {
@@ -237,6 +248,12 @@ func on(c *redistest.Cluster, node *redistest.Server, word string, n int) []stri
 	return words
 }
 
+func withoutMarks(s seen) {
+	for i := range s.Views {
+		s.Views[i].Marks = nil
+	}
+}
+
 // nodeDies has a node killed and started again, empty.
 func nodeDies(t *testing.T, c *redistest.Cluster) {
 	t.Helper()
@@ -290,11 +307,11 @@ func nodeDies(t *testing.T, c *redistest.Cluster) {
 	mustLook(t, memory, everywhere...)
 	got := mustLook(t, s, elsewhere...)
 	for i := range got { // Learn may have come to the label or not
-		got[i].Marks = nil
+		withoutMarks(got[i])
 	}
 	want := mustLook(t, memory, elsewhere...)
 	for i := range want {
-		want[i].Marks = nil
+		withoutMarks(want[i])
 	}
 	same(t, "orders of the nodes that live", want, got)
 
@@ -310,10 +327,10 @@ func nodeDies(t *testing.T, c *redistest.Cluster) {
 			t.Errorf("order %d of the call made again is held by %v", i, again[i].First)
 		}
 	}
-	if n := len(again[1].Points[0]); n != 2 { // everywhere's own two: what was before is gone with the node
+	if n := len(again[1].Views[0].Points); n != 2 { // everywhere's own two: what was before is gone with the node
 		t.Errorf("%d points of an entity whose node came back empty, want 2", n)
 	}
-	if n := len(again[2].Points[0]); n != 6 {
+	if n := len(again[2].Views[0].Points); n != 6 {
 		t.Errorf("%d points of an entity whose node lived, want 6", n)
 	}
 }

@@ -353,3 +353,20 @@ func TestRefusedCommandsFailTheCall(t *testing.T) {
 		})
 	}
 }
+
+// holder lets something else happen before one pipeline.
+type holder struct {
+	fault
+
+	at        int
+	meanwhile func()
+}
+
+func (h *holder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if h.seen++; h.seen-1 == h.at {
+			h.meanwhile()
+		}
+		return next(ctx, cmds)
+	}
+}

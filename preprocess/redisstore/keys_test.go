@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"verdict/preprocess"
 	"verdict/preprocess/redisstore"
+	"verdict/preprocess/storetest"
 	"verdict/schemas"
 )
 
@@ -26,8 +28,10 @@ var kinds = []kind{
 	{"claim on an id", regexp.MustCompile(`^o:\{[^{}]+\}$`), time.Hour, false},
 	{"further entities of a label", regexp.MustCompile(`^x:\{[^{}]+\}$`), time.Hour, false},
 	{"versions of a label", regexp.MustCompile(`^l:\{[^{}]+\}$`), time.Hour, false},
+	{"merged column", regexp.MustCompile(`^\{[^}]+\}:m:.+$`), 1e12 * time.Microsecond, true},
 	{"column", regexp.MustCompile(`^\{[^}]+\}:c:.+$`), 1e12 * time.Microsecond, true},
 	{"marks", regexp.MustCompile(`^\{[^}]+\}:l$`), time.Hour, true},
+	{"feature sets", regexp.MustCompile(`^sets$`), time.Hour, false},
 }
 
 // checkExpiry looks at each key under a prefix: its kind is known, and it expires in time. It returns how many there are of each kind.
@@ -54,7 +58,27 @@ func checkExpiry(t *testing.T, client redis.UniversalClient, prefix string) map[
 
 // expiring are the settings under which checkExpiry's times hold.
 func expiring(prefix string) redisstore.Config {
-	return redisstore.Config{Prefix: prefix, Keep: time.Hour, Lag: time.Minute, Timeout: patient}
+	return redisstore.Config{
+		Prefix: prefix, Keep: time.Hour, Lag: time.Minute, Timeout: patient,
+		Set: "one", Columns: []preprocess.ColumnUse{{Entity: "customer:", Column: "x", Keep: time.Minute}},
+	}
+}
+
+// everyKind is calls that write every kind of key: history's, and of an entity that has nothing but columns of which history knows none.
+func everyKind() []func(ctx context.Context, s preprocess.Store) error {
+	return append(history(), func(ctx context.Context, s preprocess.Store) error {
+		v := visit(200, 60)
+		v.Asks = []preprocess.Ask{merged("m", 5), {Key: "s", Column: "seen", Adds: preprocess.AddSeen, To: t0 + 1000, Keep: 1e12}}
+		_, err := look(ctx, s, []preprocess.Visit{v})
+		return err
+	})
+}
+
+// merged asks for a merged column, of cells of ten microseconds.
+func merged(key string, value float64) preprocess.Ask {
+	ask := points(key, "merged", value)
+	ask.Merge = &preprocess.Merging{Resolution: 10}
+	return ask
 }
 
 // TestEveryKeyExpires: after labels before and after their orders, repeats, and a feature set that asks for more.
@@ -63,7 +87,7 @@ func TestEveryKeyExpires(t *testing.T) {
 		t.Run(server.name, func(t *testing.T) {
 			client := dial(t, server.start(t))
 			s := redisstore.New(client, expiring("e:"))
-			for _, call := range history() {
+			for _, call := range everyKind() {
 				if err := call(t.Context(), s); err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +115,7 @@ func TestEveryKeyExpiresAfterAFault(t *testing.T) {
 				client, prefix := dial(t, cfg), "f"+strconv.Itoa(n)+":"
 				client.AddHook(f)
 				s := redisstore.New(client, expiring(prefix))
-				for _, call := range history() {
+				for _, call := range everyKind() {
 					untilDone(t, func() error { return call(t.Context(), s) })
 				}
 				if count := checkExpiry(t, dial(t, cfg), prefix); len(count) != len(kinds) {
@@ -114,7 +138,7 @@ func TestColumnsArePruned(t *testing.T) {
 			for n := range 50 {
 				v := visit(n, int64(n)*100)
 				v.Asks[0].Keep, v.Asks[2].Keep = 1000, 1000
-				if _, err := s.Exchange(t.Context(), []preprocess.Visit{v}); err != nil {
+				if _, err := storetest.Exchange(t.Context(), s, []preprocess.Visit{v}); err != nil {
 					t.Fatal(err)
 				}
 				if err := s.Learn(t.Context(), []schemas.Label{label(n, 1, true)}); err != nil {

@@ -66,17 +66,12 @@ const ordersAlone = "*"
 
 // readPoint is the reverse of appendPoint. The id is a part of member.
 func readPoint(p *preprocess.Point, member string, valued bool) bool {
-	before, after, ok0 := strings.Cut(member, "\x00")
-	if !ok0 {
-		return false
-	}
-	p.ID = schemas.OrderID(before)
-	rest := after
-	if len(rest) < 8 {
+	id, rest, found := strings.Cut(member, "\x00")
+	p.ID, p.Value = schemas.OrderID(id), 0
+	if !found || len(rest) < 8 {
 		return false
 	}
 	p.At, rest = int64(bigEndian(rest)), rest[8:]
-	p.Value = 0
 	if valued {
 		if len(rest) < 8 {
 			return false
@@ -179,6 +174,9 @@ func bigEndian(s string) uint64 {
 
 // uvarint and varint are encoding/binary's, on a string.
 func uvarint(s string) (x uint64, rest string, ok bool) {
+	if s != "" && s[0] < 0x80 {
+		return uint64(s[0]), s[1:], true
+	}
 	for i, shift := 0, 0; i < len(s) && i < binary.MaxVarintLen64; i, shift = i+1, shift+7 {
 		b := s[i]
 		if b < 0x80 {

@@ -80,6 +80,18 @@ type retention struct {
 	columns map[string]map[string]int64 // :: entity → column, "" for its labels → microseconds
 }
 
+func newRetention() *retention { return &retention{columns: make(map[string]map[string]int64)} }
+
+func (k *retention) add(set *registered) {
+	for _, c := range set.Columns {
+		if k.columns[c.Entity] == nil {
+			k.columns[c.Entity] = make(map[string]int64)
+		}
+		k.columns[c.Entity][c.Column] = max(k.columns[c.Entity][c.Column], c.Keep)
+		k.most = max(k.most, c.Keep)
+	}
+}
+
 // longest is the longest that anything is kept.
 func (k *retention) longest() int64 {
 	if k == nil {
@@ -132,20 +144,11 @@ func (r *registry) current() *retention {
 	if r.keeps != nil {
 		return r.keeps
 	}
-	k := &retention{columns: make(map[string]map[string]int64)}
-	add := func(set *registered) {
-		for _, c := range set.Columns {
-			if k.columns[c.Entity] == nil {
-				k.columns[c.Entity] = make(map[string]int64)
-			}
-			k.columns[c.Entity][c.Column] = max(k.columns[c.Entity][c.Column], c.Keep)
-			k.most = max(k.most, c.Keep)
-		}
-	}
-	add(&r.own)
+	k := newRetention()
+	k.add(&r.own)
 	for _, set := range r.all {
 		if set.live(r.newest, r.lag) {
-			add(&set)
+			k.add(&set)
 		}
 	}
 	r.keeps = k
