@@ -99,7 +99,9 @@ func (f *fault) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 		}
 		switch f.mode {
 		case "cut short":
-			_ = next(ctx, cmds[:len(cmds)/2])
+			if half := cmds[:len(cmds)/2]; len(half) > 0 {
+				_ = next(ctx, half)
+			}
 		case "done":
 			_ = next(ctx, cmds)
 		}
