@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,12 +25,22 @@ import (
 
 const t0 = 1_790_000_000_000_000
 
-// history is calls with everything in them that takes a second pipeline: repeats, labels before and after their orders, a wider redelivery.
+// history is calls with everything in them that takes a second pipeline: repeats, labels before and after their orders, a wider redelivery, points that come
+// of what was seen, a merged column.
 func history() []func(ctx context.Context, s preprocess.Store) error {
 	exchange := func(visits ...preprocess.Visit) func(context.Context, preprocess.Store) error {
 		return func(ctx context.Context, s preprocess.Store) error {
-			_, err := storetest.Exchange(ctx, s, visits)
-			return err
+			visits := slices.Clone(visits)
+			for i := range visits {
+				visits[i].Asks = slices.Clone(visits[i].Asks)
+			}
+			return s.Exchange(ctx, visits, func(i int, _ *preprocess.Found) {
+				for j := range visits[i].Asks {
+					if ask := &visits[i].Asks[j]; ask.Adds == preprocess.AddSeen {
+						ask.Value = float64(visits[i].Content) // as a feature that does not change when the order is delivered again
+					}
+				}
+			})
 		}
 	}
 	learn := func(labels ...schemas.Label) func(context.Context, preprocess.Store) error {
@@ -52,10 +63,14 @@ func history() []func(ctx context.Context, s preprocess.Store) error {
 }
 
 func visit(n int, at int64) preprocess.Visit {
+	seen, merged := points("c", "seen", 0), points("c", "hot", float64(n))
+	seen.Adds, merged.Merge = preprocess.AddSeen, mergings["cells"]
 	return preprocess.Visit{
 		ID: schemas.OrderID("o" + strconv.Itoa(n)), At: t0 + at, Content: uint64(n), Arrival: preprocess.Arrival{Millis: t0/1000 + int64(n), Offset: int64(n)},
 		Labelled: []string{"c"},
-		Asks:     []preprocess.Ask{points("c", "x", float64(n)), points("d", "*", 0), {Key: "c", Marks: true, To: t0 + 1000, Keep: 1e12}},
+		Asks: []preprocess.Ask{
+			points("c", "x", float64(n)), points("d", "*", 0), {Key: "c", Marks: true, To: t0 + 1000, Keep: 1e12}, seen, merged,
+		},
 	}
 }
 
