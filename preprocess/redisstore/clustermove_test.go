@@ -42,8 +42,11 @@ func (m *moving) calls() ([]schemas.Label, []preprocess.Visit) {
 		v.Arrival.Offset += 10_000
 		v.Labelled = []string{"hot"}
 		v.Asks = []preprocess.Ask{
-			points("hot", "x", float64(n)), {Key: "hot", Marks: true, Keep: 1e12}, points("cold"+strconv.Itoa(n%7), "*", 0),
-			merged("hot", float64(n)), {Key: "hot", Column: "seen", Adds: preprocess.AddSeen, Keep: 1e12},
+			points("hot", "x", float64(n)),
+			{Key: "hot", Marks: true, Keep: 1e12},
+			points("cold"+strconv.Itoa(n%7), "*", 0),
+			merged("hot", float64(n)),
+			{Key: "hot", Column: "seen", Adds: preprocess.AddSeen, Keep: 1e12},
 		}
 		if m.batch%5 == 4 { // its key comes to be at some time of a move
 			v.Asks = append(v.Asks, points("hot", "late"+strconv.Itoa(m.batch), float64(n)))

@@ -176,3 +176,44 @@ func TestMemoryOfAColumn(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryOfAMergedColumn measures a column with a resolution, of an entity that many orders come to: a day's window in cells of 5 minutes. Each
+// partition of the topic has a part of its own, as it has a worker of its own.
+func TestMemoryOfAMergedColumn(t *testing.T) {
+	client := dial(t, startRedis(t))
+	s := redisstore.New(client, redisstore.Config{Timeout: patient})
+	const orders, hours = 12_000, 28
+	for _, test := range []struct {
+		kind       string
+		partitions int
+		limit      int64 // bytes
+	}{{"cells", 1, 64 << 10}, {"distinct", 1, 64 << 10}, {"cells", 12, 12 * 40 << 10}} {
+		entity := fmt.Sprintf("terminal_id:%s%d", test.kind, test.partitions)
+		offsets := make([]int64, test.partitions)
+		for from := 0; from < orders; from += poll {
+			visits := make([]preprocess.Visit, poll)
+			for i := range visits {
+				n := from + i
+				at, partition := int64(t0)+int64(n)*hours*60*minute/orders, n*7%test.partitions
+				offsets[partition] += 3
+				visits[i] = preprocess.Visit{
+					ID: schemas.OrderID(idForms[1].id(n) + test.kind + strconv.Itoa(test.partitions)), At: at,
+					Arrival: preprocess.Arrival{Millis: at/1000 + 40 + int64(n%100), Source: int32(partition), Offset: 5_000_000 + offsets[partition]},
+					Asks: []preprocess.Ask{{
+						Key: entity, Column: "amount", Merge: mergings[test.kind], Value: float64(n*7919%1_000_000) / 100, From: at - 24*60*minute, To: at, Keep: 24 * 60 * minute,
+					}},
+				}
+			}
+			mustLook(t, s, visits...)
+		}
+		key := redisstore.DefaultPrefix + "{" + entity + "}:m:amount"
+		bytes, err := client.MemoryUsage(t.Context(), key, 0).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%-8s of %d orders from %2d partitions: %7d bytes", test.kind, orders, test.partitions, bytes)
+		if bytes > test.limit {
+			t.Errorf("%s from %d partitions: %d bytes are more than %d", test.kind, test.partitions, bytes, test.limit)
+		}
+	}
+}
