@@ -240,17 +240,23 @@ func kept(uses []ColumnUse, of *ColumnUse) time.Duration {
 	return longest
 }
 
-// Lacking returns the uses of a feature set that no other set keeps for as long.
-func Lacking(uses []ColumnUse, others ...[]ColumnUse) []ColumnUse {
+// Lacking returns the uses of a feature set that others do not keep for as long.
+func Lacking(uses, others []ColumnUse) []ColumnUse {
 	var all []ColumnUse
 	for i := range uses {
-		longest := time.Duration(0)
-		for _, other := range others {
-			longest = max(longest, kept(other, &uses[i]))
-		}
-		if longest < uses[i].Keep {
+		if kept(others, &uses[i]) < uses[i].Keep {
 			all = append(all, uses[i])
 		}
 	}
 	return all
+}
+
+// Share says whether others keep any column of the uses, for however long.
+func Share(uses, others []ColumnUse) bool {
+	for i := range uses {
+		if kept(others, &uses[i]) > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -23,7 +23,7 @@ type earlyMark struct {
 
 // learn keeps at most maxVisits labels: first the versions, reading who holds the ids; then, where that is known, the marks.
 func (s *Store) learn(ctx context.Context, labels []schemas.Label) error {
-	keeps, err := s.retention(ctx)
+	keeps, err := s.retention(ctx, never)
 	if err != nil {
 		return err
 	}

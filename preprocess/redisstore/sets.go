@@ -18,8 +18,13 @@ import (
 // Feature sets share columns. So that the one that keeps less does not drop what another wants, each is registered with what it keeps, and all trim by the
 // longest. A set counts while it is at work: it says so again each time that the event time of its orders has moved on by refreshAfter.
 
-// refreshAfter is in microseconds of event time.
-const refreshAfter = 3600 * 1_000_000
+// In microseconds of event time.
+const (
+	refreshAfter = 3600 * 1_000_000
+	// rereadAfter is how far event time may move on before the registry is read anew ahead of a call. Without it a process that had nothing to do for long
+	// would trim once by what it knew before, though a set that keeps more has registered meanwhile (see Register).
+	rereadAfter = 60 * 1_000_000
+)
 
 // registered is how a feature set stands in Redis.
 type registered struct {
@@ -45,6 +50,7 @@ type registry struct {
 
 	mu     sync.Mutex
 	newest int64                 // guarded by mu; event time of the latest visit
+	readAt int64                 // guarded by mu; newest when it was read last
 	text   map[string]string     // guarded by mu; :: set → as it was read; nil: not read yet
 	all    map[string]registered // guarded by mu; the same
 	keeps  *retention            // guarded by mu; nil: all is to be looked at again. It is never changed once it is here
@@ -116,14 +122,15 @@ func (k *retention) of(key, column string) int64 {
 	return longest
 }
 
-// retention returns what the registry says, as it was read last: by the call before. The first call of a process reads it by itself.
-func (s *Store) retention(ctx context.Context) (*retention, error) {
+// retention returns what the registry says, as it was read last: by the call before, unless that was long before newest, the latest event time of the call
+// at hand. The first call of a process reads it by itself.
+func (s *Store) retention(ctx context.Context, newest int64) (*retention, error) {
 	r := s.sets
 	if r.set == "" {
 		return nil, nil //nolint:nilnil // a nil retention is one that knows of no sets
 	}
 	r.mu.Lock()
-	known := r.text != nil
+	known := r.text != nil && newest <= r.readAt+rereadAfter
 	r.mu.Unlock()
 	if !known {
 		cmd := redis.NewRawCmd(ctx, "hgetall", r.key)
@@ -202,6 +209,7 @@ func (s *Store) readSets(cmd *redis.RawCmd) error {
 	r := s.sets
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.readAt = r.newest
 	if r.text != nil && maps.Equal(r.text, text) {
 		return nil
 	}

@@ -106,7 +106,11 @@ func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see fun
 
 // exchange does at most maxVisits.
 func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
-	keeps, err := s.retention(ctx)
+	newest := int64(never)
+	for i := range visits {
+		newest = max(newest, visits[i].At)
+	}
+	keeps, err := s.retention(ctx, newest)
 	if err != nil {
 		return err
 	}
