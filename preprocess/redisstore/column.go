@@ -72,7 +72,14 @@ func (e *entity) column(ask *preprocess.Ask) *column {
 // want takes down what one visit asks for.
 func (c *column) want(v *preprocess.Visit, ask *preprocess.Ask) {
 	c.from, c.to, c.keep = min(c.from, ask.From), max(c.to, ask.To), max(c.keep, ask.Keep)
-	if ask.Marks || ask.Adds != preprocess.AddNow {
+	if ask.Marks {
+		return
+	}
+	if ask.Adds == preprocess.AddSeen && c.merge == nil {
+		// A redelivery may bring another value, having seen more: its own point must be among what is read, so that the first one stays.
+		c.from, c.to = min(c.from, v.At-1), max(c.to, v.At)
+	}
+	if ask.Adds != preprocess.AddNow {
 		return
 	}
 	c.entity.newest = max(c.entity.newest, v.At)

@@ -49,10 +49,15 @@ func (m *model) visit(v *preprocess.Visit) preprocess.Found {
 			found.Views[i].Marks = m.marks(a)
 			continue
 		}
-		if holder.Arrival == v.Arrival {
+		if holder.Arrival == v.Arrival && a.Adds == preprocess.AddNow {
 			m.add(a, v)
 		}
 		found.Views[i].Points = m.pointsOf(a)
+	}
+	for _, a := range v.Asks {
+		if holder.Arrival == v.Arrival && a.Adds == preprocess.AddSeen && !a.Marks {
+			m.add(a, v)
+		}
 	}
 	return found
 }

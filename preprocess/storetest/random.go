@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -34,6 +35,7 @@ func drawVisit(t *rapid.T, n int) preprocess.Visit {
 		a := preprocess.Ask{Key: drawKey(t), Keep: long, From: base + rapid.Int64Range(-50, 40).Draw(t, "from"), To: base + rapid.Int64Range(-1, 41).Draw(t, "to")}
 		if a.Marks = rapid.Bool().Draw(t, "marks"); !a.Marks {
 			a.Column, a.Value = drawColumn(t), rapid.Float64().Draw(t, "value")
+			a.Adds = rapid.SampledFrom([]preprocess.Adds{preprocess.AddNow, preprocess.AddNow, preprocess.AddSeen, preprocess.AddNothing}).Draw(t, "adds")
 		}
 		if a.Column == "*" {
 			a.Value = 0
@@ -80,6 +82,8 @@ func likeTheModel(t *testing.T, open func(t *testing.T) preprocess.Store) {
 					held := v
 					v = drawVisit(rt, n)
 					v.Arrival = copyOf(held).Arrival
+				default:
+					v.Asks = sees(rt, v.Asks)
 				}
 				batch = append(batch, v)
 			}
@@ -87,6 +91,17 @@ func likeTheModel(t *testing.T, open func(t *testing.T) preprocess.Store) {
 			same(rt, "what was found", got, want)
 		}
 	})
+}
+
+// sees gives the asks of a redelivery: what it adds after it has looked may be another value.
+func sees(t *rapid.T, asks []preprocess.Ask) []preprocess.Ask {
+	asks = slices.Clone(asks)
+	for i := range asks {
+		if asks[i].Adds == preprocess.AddSeen && asks[i].Column != "*" {
+			asks[i].Value = rapid.Float64().Draw(t, "value")
+		}
+	}
+	return asks
 }
 
 // step is one visit or one label of a shuffled history.

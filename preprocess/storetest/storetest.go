@@ -31,6 +31,8 @@ type behaviour struct {
 func behaviours() []behaviour {
 	all := pointBehaviours()
 	all = append(all, repeatBehaviours()...)
+	all = append(all, seenBehaviours()...)
+	all = append(all, mergedBehaviours()...)
 	all = append(all, labelBehaviours()...)
 	return append(all, randomBehaviours()...)
 }
