@@ -137,7 +137,10 @@ func (h *history) inWindow(a *asked, me *look) []past {
 	first, last := a.edges(me.Order.At)
 	var in []past
 	consider := func(p past) {
-		if theirs, ok := entityOf(a.by, &p.Order); !ok || theirs != mine || p.Order.At.Before(first) || p.Order.At.After(last) {
+		if p.Order.At.Before(first) || p.Order.At.After(last) {
+			return
+		}
+		if theirs, ok := entityOf(a.by, &p.Order); !ok || theirs != mine {
 			return
 		}
 		if a.where == nil || a.where(&p.Order, p.row, h.fraud(p.Order.ID, me.Order.At)) == 1 {

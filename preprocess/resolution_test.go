@@ -138,7 +138,7 @@ func lateOrdersSeeNoFuture(t *testing.T, open func() preprocess.Store) {
 		out := extractHot(t, s, open(), orders, labels, 500)
 		h := history{features: s.features, labels: labels}
 		for i, o := range orders {
-			if i%49 == 0 { // a late one
+			if i%147 == 0 { // a late one
 				checkBounds(t, &h, o, out[i].Vector.Values)
 			}
 			h.keep(o, out[i].Vector.Values)
