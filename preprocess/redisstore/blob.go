@@ -118,6 +118,16 @@ func (d *decoder) byte() byte {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if s := d.rest; len(s) > 1 { // nearly all are short
+		if s[0] < 0x80 {
+			d.rest = s[1:]
+			return uint64(s[0])
+		}
+		if s[1] < 0x80 {
+			d.rest = s[2:]
+			return uint64(s[0]&0x7f) | uint64(s[1])<<7
+		}
+	}
 	x, rest, ok := uvarint(d.rest)
 	if !ok {
 		d.fail()
@@ -154,6 +164,12 @@ func (d *decoder) text() string {
 }
 
 func (d *decoder) value() float64 {
+	if s := d.rest; len(s) > 8 && s[0] <= 8 { // but for the last few
+		n := int(s[0])
+		low := 64 - 8*n
+		d.rest = s[1+n:]
+		return math.Float64frombits(bigEndian(s[1:]) >> low << low)
+	}
 	n := int(d.byte())
 	if n > 8 || n > len(d.rest) {
 		d.fail()

@@ -334,6 +334,7 @@ func TestRefusedCommandsFailTheCall(t *testing.T) {
 		want     string
 	}{
 		{"a column of another type", []any{"set", "p:{c}:c:x", "1"}, []any{"del", "p:{c}:c:x"}, exchange, "WRONGTYPE"},
+		{"a merged column of another type", []any{"set", "p:{c}:m:hot", "1"}, []any{"del", "p:{c}:m:hot"}, exchange, "WRONGTYPE"},
 		{"marks of another type", []any{"set", "p:{c}:l", "1"}, []any{"del", "p:{c}:l"}, exchange, "WRONGTYPE"},
 		{"a claim of another type", []any{"lpush", "p:o:{o1}", "1"}, []any{"del", "p:o:{o1}"}, exchange, "WRONGTYPE"},
 		{"labels of another type", []any{"set", "p:l:{o1}", "1"}, []any{"del", "p:l:{o1}"}, exchange, "WRONGTYPE"},
