@@ -19,18 +19,22 @@ import (
 )
 
 // moving makes the calls of one batch after the other while slots move. A batch is repeated until it goes through, as the worker does, and what it is
-// shown then must be what the store in memory shows.
+// shown then must be what the store in memory shows. What is left at the end must be what one server has.
 type moving struct {
-	store, memory preprocess.Store
-	batch         int
-	redelivered   *preprocess.Visit // in each batch
-	labelled      bool              // it comes with its label
-	wrong         string            // the first difference
+	store, plain *redisstore.Store // on the cluster, and on a server of its own, where nothing moves
+	memory       preprocess.Store
+	batch        int
+	redelivered  *preprocess.Visit // in each batch
+	labelled     bool              // it comes with its label
+	wrong        string            // the first difference
 }
 
 func newMoving(t *testing.T, c *redistest.Cluster, prefix string) *moving {
 	t.Helper()
-	return &moving{store: redisstore.New(dial(t, clusterConfig(c)), redisstore.Config{Prefix: prefix, Timeout: patient}), memory: memstore.New(memstore.Config{})}
+	cfg := redisstore.Config{Prefix: prefix, Timeout: patient}
+	return &moving{
+		store: redisstore.New(dial(t, clusterConfig(c)), cfg), plain: redisstore.New(dial(t, startRedis(t)), cfg), memory: memstore.New(memstore.Config{}),
+	}
 }
 
 // calls returns what a batch asks for. An order sees what lies before it only, so that batches which are made again see the same.
@@ -89,6 +93,7 @@ func (m *moving) before(t *testing.T) {
 		visits = append(visits, v)
 	}
 	upToItself(visits)
+	mustLook(t, m.plain, visits...)
 	m.compare(mustLook(t, m.memory, visits...), mustLook(t, m.store, visits...), visits)
 }
 
@@ -103,12 +108,14 @@ func (m *moving) try(ctx context.Context) error {
 		return err
 	}
 	m.batch++
-	if err := m.memory.Learn(ctx, labels); err != nil {
-		return err
-	}
-	want, err := look(ctx, m.memory, visits)
-	if err != nil {
-		return err
+	var want []seen
+	for _, s := range []preprocess.Store{m.plain, m.memory} {
+		if err := s.Learn(ctx, labels); err != nil {
+			return err
+		}
+		if want, err = look(ctx, s, visits); err != nil {
+			return err
+		}
 	}
 	m.compare(want, got, visits)
 	return nil
@@ -159,6 +166,18 @@ func (m *moving) end(t *testing.T) {
 	m.compare(mustLook(t, m.memory, visits...), mustLook(t, m.store, visits...), visits)
 	if m.wrong != "" {
 		t.Fatalf("what is seen (-in memory +on the cluster):\n%s", m.wrong)
+	}
+	mustLook(t, m.plain, visits...)
+	want, err := m.plain.Digest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.store.Digest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want || got.Points == 0 || got.Marks == 0 || got.Merged == 0 {
+		t.Errorf("what is left on the cluster is %+v, on one server %+v", got, want)
 	}
 }
 

@@ -95,12 +95,25 @@ func (s *Server) run() error {
 	}()
 	admin := redis.NewClient(&redis.Options{Addr: s.addr, Protocol: 2, DisableIdentity: true})
 	s.cmd, s.log, s.ended, s.admin = cmd, log, ended, admin
+	// A test that runs into its deadline ends without cleaning up.
+	last := time.AfterFunc(s.untilDeadline()-time.Second, func() { _ = cmd.Process.Kill() })
 	s.t.Cleanup(func() {
+		last.Stop()
 		_ = admin.Close()
 		_ = cmd.Process.Kill()
 		<-ended
 	})
 	return eventually(s.t.Context(), s.answers)
+}
+
+// untilDeadline is how long go test lets the test run yet.
+func (s *Server) untilDeadline() time.Duration {
+	if t, ok := s.t.(*testing.T); ok {
+		if deadline, limited := t.Deadline(); limited {
+			return time.Until(deadline) //nolint:forbidigo // of the test itself: no order's time is about it
+		}
+	}
+	return time.Hour
 }
 
 // answers says whether this very process answers, and not another that has the port.
