@@ -125,6 +125,66 @@ features:
 	}
 }
 
+// TestExtractorAsksForWhatItKeeps of orders that a where does not take, of values that are known only when the order is scored, and of merged columns.
+func TestExtractorAsksForWhatItKeeps(t *testing.T) {
+	const set = `
+name: keeps
+version: 1
+event: {id: order_id, time: occurred_at}
+entities: {customer: [customer_id]}
+features:
+  large: {count: "*", by: customer, window: 1h, where: "amount > 220"}
+  frauds: {count: "*", by: customer, window: 1h, where: "fraud && amount > 1"}
+  genuine: {sum: amount, by: customer, window: 1h, where: "!fraud"}
+  to_large: {max: large, by: customer, window: 1h}
+  hot: {sum: amount, by: customer, window: 1h, resolution: 5m}
+  decayed: {decayed_count: "*", by: customer, half_life: 1h, window: 2h, resolution: 5m}
+  tags: {distinct: tag, by: customer, window: 1h, delay: 1h}
+`
+	type asked struct {
+		First string // of the column's name
+		Adds  preprocess.Adds
+		Value float64
+		Merge preprocess.Merging
+		Back  int64 // seconds from the order to From
+	}
+	of := func(amount float64) (all []asked) {
+		var store scripted
+		extract(t, set, &store, arrived("1", text("customer_id", "1"), number("amount", amount)))
+		for _, a := range store.visits[0].Asks {
+			if a.Marks {
+				continue
+			}
+			one := asked{First: strings.TrimRight(a.Column, "0123456789abcdef"), Adds: a.Adds, Value: a.Value, Back: (noon - a.From) / 1_000_000}
+			if a.Merge != nil {
+				one.Merge, one.First = *a.Merge, a.Column
+			}
+			all = append(all, one)
+		}
+		return all
+	}
+	const fraud, both = 1, 3 // for which label an order counts
+	const cell, hour = 300_000_000, 3600_000_000
+	want := []asked{
+		{First: "*?", Adds: preprocess.AddNothing, Back: 3600},
+		{First: "*!", Value: fraud, Back: 3600},
+		{First: "amount!", Value: 100, Back: 3600},
+		{First: "*!", Value: both - fraud, Back: 3600},
+		{First: "=", Adds: preprocess.AddSeen, Back: 3600}, // of large
+		{First: "amount~300000000", Value: 100, Merge: preprocess.Merging{Resolution: cell}, Back: 3900},
+		{First: "*~300000000@3600000000", Value: 1, Merge: preprocess.Merging{Resolution: cell, HalfLife: hour}, Back: 7500},
+		{First: "#tag", Value: math.NaN(), Back: 7200},
+	}
+	if diff := cmp.Diff(want, of(100), cmp.Comparer(same)); diff != "" {
+		t.Errorf("of a small order (-want +got):\n%s", diff)
+	}
+	want[0].Adds, want[0].Value = preprocess.AddNow, math.NaN()
+	want[2].Value, want[4].Value, want[5].Value = 300, 0, 300
+	if diff := cmp.Diff(want, of(300), cmp.Comparer(same)); diff != "" {
+		t.Errorf("of a large order (-want +got):\n%s", diff)
+	}
+}
+
 func TestVersionsShareTheColumnsThatMeanTheSame(t *testing.T) {
 	column := func(features string) string {
 		var store scripted
@@ -133,6 +193,10 @@ func TestVersionsShareTheColumnsThatMeanTheSame(t *testing.T) {
 	}
 	one := column("  x2: {expr: \"amount * 2\"}\n  s: {sum: x2, by: c, window: 1d}\n")
 	equal := column("  other: {value: amount}\n  twice: {expr: amount*2}\n  s: {mean: twice, by: c, window: 7d}\n")
+	filtered := column("  a: {count: \"*\", by: c, window: 1d, where: \"amount > 7\"}\n")
+	if again := column("  b: {since_last: \"*\", by: c, window: 2d, delay: 1d, where: amount>7}\n"); filtered != again {
+		t.Errorf("columns %q and %q hold the same", filtered, again)
+	}
 	if one != equal || !strings.HasPrefix(one, "=") {
 		t.Errorf("columns %q and %q hold the same", one, equal)
 	}
@@ -146,12 +210,39 @@ func TestVersionsShareTheColumnsThatMeanTheSame(t *testing.T) {
 		"  x: {value: amount, encode: {hash: 9}}\n  s: {sum: x, by: c, window: 1d}\n",
 		"  s: {sum: amount, by: c, window: 1d}\n",
 		"  s: {count: \"*\", by: c, window: 1d}\n",
+		"  s: {count: \"*\", by: c, window: 1d, where: \"amount > 0\"}\n",
+		"  s: {count: \"*\", by: c, window: 1d, where: \"amount > 0 || fraud\"}\n",
+		"  s: {sum: amount, by: c, window: 1d, where: \"amount > 0\"}\n",
+		"  s: {sum: amount, by: c, window: 1d, resolution: 1m}\n",
+		"  s: {sum: amount, by: c, window: 1d, resolution: 2m}\n",
+		"  s: {decayed_sum: amount, by: c, half_life: 1d, resolution: 1m}\n",
+		"  s: {decayed_sum: amount, by: c, half_life: 2d, resolution: 1m}\n",
+		"  s: {distinct: amount, by: c, window: 1d}\n",
+		"  s: {distinct: amount, by: c, window: 1d, resolution: 1m}\n",
+		"  a: {value: amount, default: 1}\n  s: {count: \"*\", by: c, window: 1d, where: \"a > 0\"}\n",
+		"  a: {value: amount, default: 2}\n  s: {count: \"*\", by: c, window: 1d, where: \"a > 0\"}\n",
+		"  n: {count: \"*\", by: c, window: 2d, where: \"amount > 1\"}\n  s: {sum: n, by: c, window: 1d}\n",
 	} {
 		if c := column(features); seen[c] != "" {
 			t.Errorf("%s\nand %s\nshare the column %q", features, seen[c], c)
 		} else {
 			seen[c] = features
 		}
+	}
+}
+
+// TestColumnsTellWhoseOrdersTheyAreMadeOf: entities of one name may have other fields in another feature set.
+func TestColumnsTellWhoseOrdersTheyAreMadeOf(t *testing.T) {
+	column := func(entities, by string) string {
+		var store scripted
+		set := "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {t: [t], " + entities + "}\nfeatures:\n" +
+			"  n: {count: \"*\", by: " + by + ", window: 1d}\n  s: {sum: n, by: t, window: 1d}\n"
+		extract(t, set, &store, arrived("1", text("t", "1")))
+		return store.visits[0].Asks[0].Column
+	}
+	one, other, renamed := column("c: [customer_id]", "c"), column("c: [account_id]", "c"), column("d: [customer_id]", "d")
+	if one == other || one != renamed {
+		t.Errorf("columns %q and %q hold other things, %q and %q the same", one, other, one, renamed)
 	}
 }
 

@@ -99,6 +99,9 @@ features:
   mean_7d: {mean: amount, by: customer, window: 7d}
   rate_30d: {rate: fraud, by: terminal, window: 30d, delay: 7d, default: 0}
   to_mean: {expr: "amount / mean_7d"}
+  small_frauds: {count: "*", by: terminal, window: 14d, delay: 7d, where: "fraud && amount < 220"}
+  decayed: {decayed_sum: amount, by: customer, half_life: 6h, resolution: 5m}
+  terminals: {distinct: terminal_id, by: customer, window: 3d, exclude_current: true}
 `
 
 // sameCardSet says the same in other words.
@@ -113,6 +116,9 @@ features:
   mean_7d: {mean: amount, by: customer, window: 1w, exclude_current: false}
   rate_30d: {rate: fraud, default: 0, by: terminal, delay: 7d, window: 29d24h}
   to_mean: {expr: "(amount / mean_7d)"}
+  small_frauds: {count: "*", by: terminal, window: 2w, delay: 1w, where: "fraud&&(amount<220)"}
+  decayed: {decayed_sum: amount, by: customer, half_life: 360m, window: 5d, resolution: 300s, exclude_current: false}
+  terminals: {exclude_current: true, distinct: terminal_id, window: 3d, by: customer}
 entities: {pair: [customer_id, terminal_id], terminal: [terminal_id], customer: [customer_id]}
 event:
   time: occurred_at
@@ -143,6 +149,16 @@ func TestHashIsOfTheMeaning(t *testing.T) {
 		{"by: terminal", "by: pair"},
 		{"window: 1d}", "window: 1d, exclude_current: true}"},
 		{"at_night:", "by_night:"},
+		{"amount < 220", "amount < 221"},
+		{"fraud && amount < 220", "amount < 220"},
+		{"count: \"*\", by: terminal", "since_first: \"*\", by: terminal"},
+		{"half_life: 6h", "half_life: 7h"},
+		{"half_life: 6h", "half_life: 6h, window: 1d"},
+		{"resolution: 5m", "resolution: 6m"},
+		{", resolution: 5m", ""},
+		{"decayed_sum: amount", "decayed_count: \"*\""},
+		{"distinct: terminal_id", "distinct: customer_id"},
+		{", exclude_current: true", ""},
 		{"  amount: {value: amount}\n  at_night: {expr: \"hour(occurred_at) <= 6\"}\n", "  at_night: {expr: \"hour(occurred_at) <= 6\"}\n  amount: {value: amount}\n"},
 	}
 	seen := map[string]string{one.Version().Hash: "nothing"}
@@ -158,7 +174,7 @@ func TestHashIsOfTheMeaning(t *testing.T) {
 
 func TestFeatureSetSaysWhatItReads(t *testing.T) {
 	set := mustParse(t, cardSet)
-	wantNames := []string{"amount", "at_night", "brand", "orders_1d", "mean_7d", "rate_30d", "to_mean"}
+	wantNames := []string{"amount", "at_night", "brand", "orders_1d", "mean_7d", "rate_30d", "to_mean", "small_frauds", "decayed", "terminals"}
 	if diff := cmp.Diff(wantNames, set.Layout().Names); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}

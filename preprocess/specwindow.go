@@ -60,28 +60,34 @@ func (s *spec) readWindow(what string, name *yaml.Node, head strictyaml.Entry, k
 	s.readBy(a)
 	s.readTimes(a)
 	s.readOthers(a)
-	words = []string{over, "window", strconv.FormatInt(w.width, 10), "delay", strconv.FormatInt(w.delay, 10), "others", strconv.FormatBool(w.others)}
-	if n := keys["by"]; n != nil {
-		words = append(words, "by", n.Value)
-	}
-	for _, more := range []struct {
-		key    string
-		micros int64
-	}{{"resolution", w.resolution}, {"half_life", w.halfLife}} {
-		if more.micros > 0 {
-			words = append(words, more.key, strconv.FormatInt(more.micros, 10))
-		}
-	}
 	if n := keys["where"]; n != nil {
 		a.where, depends, a.history = s.compile(what+": where", n, expr.Scope{Fields: s.schema, Features: s.names, Fraud: true})
 		if a.where == nil {
 			return nil, nil
 		}
-		words = append(words, "where", a.where.Text())
 		a.filter = digest(append([]string{quote("where", a.where.Text())}, depends...)...)
 	}
 	s.readResolution(a)
-	return words, append(s.readOver(a), depends...)
+	return s.words(a), append(s.readOver(a), depends...)
+}
+
+// words are what the window is, in one spelling: its entity by the fields, since another feature set may call it otherwise.
+func (s *spec) words(a *aggregated) []string {
+	w := a.w
+	words := []string{a.over, "window", strconv.FormatInt(w.width, 10), "delay", strconv.FormatInt(w.delay, 10), "others", strconv.FormatBool(w.others)}
+	if w.group >= 0 {
+		words = append(words, "by", s.set.groups[w.group].prefix)
+	}
+	if w.resolution > 0 {
+		words = append(words, "resolution", strconv.FormatInt(w.resolution, 10))
+	}
+	if w.halfLife > 0 {
+		words = append(words, "half_life", strconv.FormatInt(w.halfLife, 10))
+	}
+	if a.where != nil {
+		words = append(words, "where", a.where.Text())
+	}
+	return words
 }
 
 func (s *spec) readBy(a *aggregated) {
