@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"verdict/preprocess"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -27,6 +29,9 @@ func newCheckCommand() *cobra.Command {
 			}
 			v := p.features.Version()
 			fmt.Fprintf(c.OutOrStdout(), "features %s (%s): %d features, looking back %s\n", v, v.Hash, len(p.features.Layout().Names), days(p.features.Keep()))
+			for _, a := range p.features.Approximations() {
+				fmt.Fprintln(c.OutOrStdout(), " ", approximationText(a))
+			}
 			for _, part := range p.scorer.Parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}
@@ -36,4 +41,20 @@ func newCheckCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "the config of serve; without one ./verdict.yaml if it is there, and the environment (VERDICT_…)")
 	return c
+}
+
+// approximationText says what a resolution costs.
+func approximationText(a preprocess.Approximation) string {
+	text := fmt.Sprintf("%s has a resolution: the far edge of its window is off by up to %s", a.Feature, back(a.FarEdge))
+	if a.SampledBeyond > 0 {
+		text += fmt.Sprintf("; of more than %d values a sample is counted, with a standard error of about %.0f %%", a.SampledBeyond, 100*a.SampleError)
+	}
+	switch {
+	case a.SampledBeyond > 0:
+		return text + fmt.Sprintf("; a late order misses values that came again after it, where its entity had more than %d orders since", a.MergedBeyond)
+	case a.Delayed:
+		return text + fmt.Sprintf("; where an entity had more than %d orders in the time of the delay, the near edge moves back by up to %s", a.MergedBeyond, back(a.NearEdge))
+	default:
+		return text + fmt.Sprintf("; for a late order whose entity had more than %d orders since, the near edge moves back by up to %s", a.MergedBeyond, back(a.NearEdge))
+	}
 }

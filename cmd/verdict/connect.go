@@ -24,30 +24,40 @@ type state struct {
 	close  func() error
 }
 
-// openState makes the clients; nothing is asked of a server yet.
-func openState(cfg *Config, keep time.Duration) *state {
+// openState makes the clients; nothing is asked of a server yet. Features nil serves no set, and only looks.
+func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 	if cfg.State.Store == "memory" {
 		return &state{
 			store: memstore.New(memstore.Config{}), ledger: consumer.NewMemLedger(0),
 			ping: func(context.Context) error { return nil }, close: func() error { return nil },
 		}
 	}
-	dial := redisstore.DialConfig{
-		Addrs: cfg.Redis.Addresses, Username: cfg.Redis.Username, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Timeout: cfg.Redis.Timeout,
-	}
-	if cfg.Redis.TLS {
-		dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	client := redisstore.Dial(dial)
+	client := redisstore.Dial(dialConfig(&cfg.Redis))
 	return &state{
-		// An id is held for as long as its decision stands, or a later order under it would be counted and then refused.
-		store: redisstore.New(client, redisstore.Config{
-			Prefix: cfg.Redis.Prefix, Keep: max(keep+cfg.State.Lateness, cfg.State.Decisions), Timeout: cfg.Redis.Timeout,
-		}),
+		store:  redisstore.New(client, storeConfig(cfg, features)),
 		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:  client.Close,
 	}
+}
+
+func dialConfig(cfg *RedisConfig) redisstore.DialConfig {
+	dial := redisstore.DialConfig{Addrs: cfg.Addresses, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Timeout: cfg.Timeout}
+	if cfg.TLS {
+		dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return dial
+}
+
+// storeConfig is the same for all who work on one state: serve, backfill and rebuild.
+func storeConfig(cfg *Config, features *preprocess.FeatureSet) redisstore.Config {
+	// An id is held for as long as its decision stands, or a later order under it would be counted and then refused.
+	store := redisstore.Config{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}
+	if features != nil {
+		store.Keep = max(features.Keep()+cfg.State.Lateness, cfg.State.Decisions)
+		store.Set, store.Columns = features.Version().Hash, features.Columns(cfg.State.Lateness)
+	}
+	return store
 }
 
 // newLog returns the log that cfg asks for, on stderr.

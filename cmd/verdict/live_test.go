@@ -102,6 +102,12 @@ func madeUp(n int) history {
 // replayed returns each order's vector as verdict replay has it.
 func (h history) replayed(t *testing.T) map[string]answer {
 	t.Helper()
+	return h.replayedBy(t, "../../deploy/example/handbook.yaml", "../../deploy/example/models/handbook/1")
+}
+
+// replayedBy does it with a feature set and a model.
+func (h history) replayedBy(t *testing.T, features, model string) map[string]answer {
+	t.Helper()
 	dir := t.TempDir()
 	write := func(name string, events []event) string {
 		f, err := os.Create(filepath.Join(dir, name))
@@ -118,9 +124,8 @@ func (h history) replayed(t *testing.T) map[string]answer {
 		_ = f.Close()
 		return f.Name()
 	}
-	example := "../../deploy/example"
 	cmd := exec.Command(program, "replay", "--orders", write("orders.jsonl", h.orders), "--labels", write("labels.jsonl", h.labels),
-		"--features", example+"/handbook.yaml", "--model", example+"/models/handbook/1", "--policy", example+"/policy.yaml", "--out", dir, "--write", "decisions")
+		"--features", features, "--model", model, "--policy", "../../deploy/example/policy.yaml", "--out", dir, "--write", "decisions")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("replaying: %v\n%s", err, out)
 	}

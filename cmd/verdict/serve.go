@@ -173,7 +173,7 @@ func (s *service) listenAddress() string {
 // connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
 func (s *service) connect(ctx context.Context) error {
 	redis.SetLogger(redisLog{s.log})
-	s.state = openState(&s.cfg, s.parts.features.Keep())
+	s.state = openState(&s.cfg, s.parts.features)
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })
 	all.Go(func() error {

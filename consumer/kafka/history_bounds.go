@@ -16,8 +16,11 @@ import (
 	"verdict/consumer"
 )
 
+// ErrNoCommits is wrapped by the error about a group that has committed nothing.
+var ErrNoCommits = errors.New("has committed nothing")
+
 // Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. A group that has committed nothing in
-// any of them is an error: its name is wrong, or there is nothing to be read. The group does not notice.
+// any of them is an error (ErrNoCommits): its name is wrong, or there is nothing to be read. The group does not notice.
 func Committed(ctx context.Context, c Connection, group string, topics ...string) (Offsets, error) {
 	c.Registry = nil // a client of one call: not worth a series
 	opts, err := c.options()
@@ -43,7 +46,7 @@ func Committed(ctx context.Context, c Connection, group string, topics ...string
 		}
 	})
 	if len(out) == 0 {
-		return nil, fmt.Errorf("group %s has committed nothing in %s", group, strings.Join(topics, ", "))
+		return nil, fmt.Errorf("group %s %w in %s", group, ErrNoCommits, strings.Join(topics, ", "))
 	}
 	return out, nil
 }

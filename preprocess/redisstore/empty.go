@@ -28,7 +28,7 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 			cursor = next
 		}
 	}
-	err := error(nil)
+	var err error
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {
 		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
 	} else {
