@@ -48,6 +48,7 @@ type Reason struct {
 type Challenger struct {
 	Name, Version string
 	Score         float64
+	Action        Action // what the policy would have made of that score, for who compares; on no record
 }
 
 // Source is where a record lay in Kafka, or in a file (Topic its base name, Partition 0, Offset its line counted from 0).

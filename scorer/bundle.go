@@ -30,6 +30,7 @@ type Bundle struct {
 	margin   bool // the score is the raw score
 	adjust   calibration
 	engine   Engine
+	files    []string  // that it was read from
 	scratch  sync.Pool // of *scratch
 }
 
@@ -89,6 +90,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 	return &Bundle{
 		version: schemas.Version{Name: spec.name, Version: spec.version, Hash: hash}, features: spec.features,
 		layout: layout, margin: spec.margin, adjust: spec.calibration, engine: engine,
+		files: []string{file, model, filepath.Join(dir, goldenFile)},
 	}, nil
 }
 
@@ -111,6 +113,9 @@ func (b *Bundle) FeatureSet() string { return b.features }
 
 // Layout returns the features that the model reads, in its own order.
 func (b *Bundle) Layout() *schemas.Layout { return b.layout }
+
+// Calibrated says whether the bundle maps what its model predicts to calibrated scores.
+func (b *Bundle) Calibrated() bool { return b.adjust.there() }
 
 // Engine returns what runs the bundle's model.
 func (b *Bundle) Engine() Engine { return b.engine }

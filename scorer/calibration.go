@@ -50,6 +50,9 @@ func (d *bundleReader) pair(n *yaml.Node, what string) [2]float64 {
 	return [2]float64{x, y}
 }
 
+// there says whether there is a calibration.
+func (c *calibration) there() bool { return c.sigmoid || c.x != nil }
+
 // apply maps the scores in place. NaN stays NaN.
 func (c *calibration) apply(scores []float64) {
 	switch {

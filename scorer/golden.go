@@ -60,7 +60,7 @@ func (b *Bundle) CheckGolden(dir string) (*Golden, error) {
 // outputHint says what kind of score a bundle's golden rows have.
 func outputHint(b *Bundle) string {
 	switch {
-	case b.adjust.sigmoid || b.adjust.x != nil:
+	case b.adjust.there():
 		return ", calibrated"
 	case b.margin:
 		return " (raw scores)"

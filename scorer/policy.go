@@ -18,10 +18,11 @@ import (
 	"verdict/schemas/strictyaml"
 )
 
-// Policy makes an action of a score: the first rule that matches decides, else the thresholds. It is immutable and safe for concurrent use.
+// Policy makes an action of a score: the first rule that matches decides, else the thresholds or the costs. It is immutable and safe for concurrent use.
 type Policy struct {
 	version    schemas.Version
 	file       string
+	files      []string // all that it was read from: its own, and its lists
 	fields     []schemas.FieldUse
 	scored     []int    // lines of the rules that read the score
 	features   []string // in the order in which the rules read them
@@ -29,6 +30,7 @@ type Policy struct {
 	review     float64 // scores at or above are reviewed; +Inf when there is no such threshold
 	reject     float64 // scores at or above are rejected; +Inf when there is no such threshold
 	thresholds bool
+	cost       *costs         // nil: thresholds decide
 	degraded   schemas.Action // of orders without a score; never approve
 }
 
@@ -48,6 +50,9 @@ func (p *Policy) File() string { return p.file }
 // Fields returns every field of the order that the rules name, in their order.
 func (p *Policy) Fields() []schemas.FieldUse { return p.fields }
 
+// Files returns every file that the policy was read from.
+func (p *Policy) Files() []string { return p.files }
+
 // LoadPolicy reads a policy and its lists, whose paths are relative to it. fields may be nil: then rules may name any field. The error joins all that
 // is wrong, each with file and line.
 func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*Policy, error) {
@@ -63,7 +68,7 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	p.file, p.features, p.fields, p.scored = file, layout.Names, d.fields, d.scored
+	p.file, p.features, p.files, p.fields, p.scored = file, layout.Names, append([]string{file}, d.files...), d.fields, d.scored
 	p.version.Hash = hex.EncodeToString(d.sum.Sum(nil))[:16]
 	return p, nil
 }
@@ -76,7 +81,8 @@ type policyReader struct {
 	sum    hash.Hash // of the file and its lists
 	names  []string  // what a rule may name beside fields
 	fields []schemas.FieldUse
-	scored []int // lines of the rules that read the score
+	files  []string // of lists
+	scored []int    // lines of the rules that read the score
 }
 
 func (d *policyReader) policy(root *yaml.Node) *Policy {
@@ -84,7 +90,7 @@ func (d *policyReader) policy(root *yaml.Node) *Policy {
 		return nil
 	}
 	p := &Policy{review: math.Inf(1), reject: math.Inf(1), degraded: schemas.Review}
-	found := d.Only(root, "policy", "name", "version", "lists", "rules", "thresholds", "on_degraded")
+	found := d.Only(root, "policy", "name", "version", "lists", "rules", "thresholds", "cost", "on_degraded")
 	p.version.Name, p.version.Version = d.Required(root, found, "name"), d.Required(root, found, "version")
 	if n := found["lists"]; n != nil {
 		d.lists(n)
@@ -95,8 +101,14 @@ func (d *policyReader) policy(root *yaml.Node) *Policy {
 	if n := found["thresholds"]; n != nil {
 		d.thresholds(n, p)
 	}
-	if found["rules"] == nil && found["thresholds"] == nil {
-		d.Fault(root, "a policy has rules, thresholds or both; this one would approve every order")
+	if n := found["cost"]; n != nil {
+		p.cost = d.costs(n)
+		if found["thresholds"] != nil {
+			d.Fault(n, "cost and thresholds would both say what is done with a score: one of them is wanted")
+		}
+	}
+	if found["rules"] == nil && found["thresholds"] == nil && found["cost"] == nil {
+		d.Fault(root, "a policy has rules, thresholds or cost; this one would approve every order")
 	}
 	if n := found["on_degraded"]; n != nil {
 		if p.degraded = d.action(n, "on_degraded"); p.degraded == schemas.Approve {
@@ -108,21 +120,23 @@ func (d *policyReader) policy(root *yaml.Node) *Policy {
 
 func (d *policyReader) lists(n *yaml.Node) {
 	for _, e := range d.Entries(n, "lists") {
-		path := d.Text(e.Value, "lists: "+e.Name)
-		if path == "" {
+		named := d.Text(e.Value, "lists: "+e.Name)
+		if named == "" {
 			continue
 		}
+		path := named
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(d.File), path)
 		}
 		// A list that cannot be read is known all the same, so that rules which use it are not faulted too.
 		d.scope.Lists[e.Name] = list(nil)
+		d.files = append(d.files, path)
 		text, err := readList(path)
 		if err != nil {
 			d.Fault(e.Value, "lists: %s: %v", e.Name, err)
 			continue
 		}
-		l, err := parseList(text)
+		l, err := parseList(named, text)
 		if err != nil {
 			d.Fault(e.Value, "lists: %s: %v", e.Name, err)
 			continue
@@ -157,39 +171,39 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 	if text == "" {
 		return nil
 	}
+	program := d.compile(n, "rule "+id+": when", text)
+	if program != nil && program.UsesScore() {
+		d.scored = append(d.scored, n.Line)
+	}
+	return program
+}
+
+// compile reads an expression of the policy; nil, with its faults, when it is wrong.
+func (d *policyReader) compile(n *yaml.Node, what, text string) *expr.Program {
 	program, err := expr.Compile(text, d.scope)
 	if err == nil {
-		d.note(n, program)
+		for _, path := range program.FieldPaths() {
+			d.fields = append(d.fields, schemas.FieldUse{Path: path, Line: n.Line, Names: d.names})
+		}
 		return program
 	}
-	faults := expr.Faults(err)
-	if len(faults) == 0 {
-		d.Fault(n, "rule %s: when: %v", id, err)
-	}
-	for _, f := range faults {
-		d.Fault(n, "rule %s: when: %v", id, f)
+	for _, f := range expr.Faults(err) {
+		d.Fault(n, "%s: %v", what, f)
 	}
 	return nil
 }
 
-// note keeps what a rule reads.
-func (d *policyReader) note(n *yaml.Node, program *expr.Program) {
-	for _, path := range program.FieldPaths() {
-		d.fields = append(d.fields, schemas.FieldUse{Path: path, Line: n.Line, Names: d.names})
-	}
-	if program.UsesScore() {
-		d.scored = append(d.scored, n.Line)
-	}
-}
-
 func (d *policyReader) thresholds(n *yaml.Node, p *Policy) {
 	found := d.Only(n, "thresholds", "review", "reject")
-	for key, into := range map[string]*float64{"review": &p.review, "reject": &p.reject} {
-		if found[key] == nil {
+	for _, one := range []struct {
+		key  string
+		into *float64
+	}{{"review", &p.review}, {"reject", &p.reject}} {
+		if found[one.key] == nil {
 			continue
 		}
 		p.thresholds = true
-		*into, _ = d.Number(found[key], "thresholds: "+key)
+		*one.into, _ = d.Number(found[one.key], "thresholds: "+one.key)
 	}
 	if !p.thresholds && n.Kind == yaml.MappingNode {
 		d.Fault(n, "thresholds: review, reject or both are wanted")
@@ -208,25 +222,37 @@ func (d *policyReader) action(n *yaml.Node, what string) schemas.Action {
 	return schemas.Action(name)
 }
 
-// decide returns the action for an order, and the rule that decided, "" when a threshold did. in.Score is NaN for an order without a score, which is
-// never approved: neither by a rule nor for want of one.
-func (p *Policy) decide(in *expr.Input, degraded bool) (schemas.Action, string) {
+// verdict is what a policy says of an order.
+type verdict struct {
+	action schemas.Action
+	rule   string // that decided; "" when thresholds, costs or on_degraded did
+	noCost bool   // a cost could not be had, and on_degraded decided
+}
+
+// decide returns the action for an order. in.Score is NaN for an order without a score, which is never approved: neither by a rule nor for want of one.
+func (p *Policy) decide(in *expr.Input, degraded bool) verdict {
 	for i := range p.rules {
 		r := &p.rules[i]
 		if degraded && r.then == schemas.Approve || !r.when.True(in) {
 			continue
 		}
-		return r.then, r.id
+		return verdict{action: r.then, rule: r.id}
 	}
 	switch {
 	case degraded:
-		return p.degraded, ""
+		return verdict{action: p.degraded}
+	case p.cost != nil:
+		action, ok := p.cost.choose(in)
+		if !ok {
+			return verdict{action: p.degraded, noCost: true}
+		}
+		return verdict{action: action}
 	case in.Score >= p.reject:
-		return schemas.Reject, ""
+		return verdict{action: schemas.Reject}
 	case in.Score >= p.review:
-		return schemas.Review, ""
+		return verdict{action: schemas.Review}
 	default:
-		return schemas.Approve, ""
+		return verdict{action: schemas.Approve}
 	}
 }
 
@@ -239,6 +265,9 @@ func (p *Policy) withoutScore() error {
 	}
 	if p.thresholds {
 		faults = append(faults, fmt.Errorf("%s: policy %s has thresholds, but there is no model to give a score", p.file, p.version))
+	}
+	if p.cost != nil {
+		faults = append(faults, fmt.Errorf("%s: policy %s has costs, but there is no model to give a score", p.file, p.version))
 	}
 	return errors.Join(faults...)
 }

@@ -62,7 +62,7 @@ func TestLoadPolicySaysWhatIsWrongAndWhere(t *testing.T) {
 		"threshold text":   {swap("review: 0.30", "review: high"), `policy.yaml:9: thresholds: review: a number is wanted, not "high"`},
 		"threshold key":    {swap("review: 0.30", "revew: 0.30"), "policy.yaml:9: thresholds: unknown key revew; did you mean review?"},
 		"degraded":         {swap("on_degraded: review", "on_degraded: approve"), "policy.yaml:10: on_degraded: approve is not taken"},
-		"nothing":          {"name: a\nversion: 1\n", "policy.yaml:1: a policy has rules, thresholds or both"},
+		"nothing":          {"name: a\nversion: 1\n", "policy.yaml:1: a policy has rules, thresholds or cost"},
 		"no version":       {swap("version: 4\n", ""), "policy.yaml:1: version is missing"},
 		"rules no list":    {"name: a\nversion: 1\nrules: {id: x}\n", "policy.yaml:3: rules: a list is wanted, not a mapping"},
 		"all at once":      {swap("then: reject", "then: no") + "foo: 1\n", "policy.yaml:11: policy: unknown key foo"},

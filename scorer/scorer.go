@@ -6,212 +6,279 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"verdict/schemas"
 	"verdict/schemas/expr"
 )
 
-// maxReasons is how many reasons a decision has at most.
-const maxReasons = 3
-
 // What a decision's Degraded names.
 const (
 	noFeatures = "features"
 	noModel    = "model"
+	noCost     = "cost"
 )
 
 // Config is what a Scorer is made of.
 type Config struct {
 	Layout   *schemas.Layout // of the vectors; required
-	Champion *Bundle         // nil scores nothing: for a policy of rules alone, or a replay
+	Champion *Bundle         // of every order that Routing gives to no other; nil scores nothing: for a policy of rules alone, or a replay
 	Policy   *Policy         // nil decides nothing: decisions have scores and no action
+	Routing  *Routing        // nil: one champion, and nobody challenges it
+
+	// Patience is how much longer than the rest of it a call of Decide may take for the challengers, which are scored beside the champion. Those that are not
+	// done then are left out. 0 waits for all of them, so that a replay gives the same each time.
+	Patience time.Duration
+	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score. It is called
+	// concurrently.
+	LeftOut func(challenger schemas.Version, why string, orders int)
 }
 
-// Scorer decides orders. It is safe for concurrent use.
+// Scorer decides orders. It is safe for concurrent use, and what it decides with can be replaced under way.
 type Scorer struct {
-	layout   *schemas.Layout
-	champion *Bundle
-	policy   *Policy
-	model    schemas.Version
-	marks    marks
-	missing  []float64 // what rules see of features that could not be had
-	work     sync.Pool // of *work
+	now atomic.Pointer[served]
+}
+
+// served is what a Scorer decides with: immutable.
+type served struct {
+	layout      *schemas.Layout
+	champions   []*Bundle // the default first, which may be nil; then those of the routes, in their order
+	routes      []route
+	challengers []*challenger
+	policy      *Policy
+	patience    time.Duration
+	leftOut     func(challenger schemas.Version, why string, orders int)
+	marks       marks
+	missing     []float64 // what rules see of features that could not be had
+	files       []string
+	work        sync.Pool // of *work
 }
 
 // marks are the values of Degraded, shared by all decisions.
-type marks struct{ features, model []string }
+type marks struct{ features, model, cost []string }
 
 // work is what one call of Decide works in.
 type work struct {
+	asked   []asked // :: place in champions → its orders
+	by      []int   // :: order → place of its champion
+	row     []float64
+	shares  []float64
+	reasons []schemas.Reason
+	in      expr.Input
+	key     []byte
+	jobs    []*job
+}
+
+// asked is what one model is asked in one call.
+type asked struct {
 	vectors []schemas.FeatureVector // those that can be scored
 	places  []int                   // of them in the call
 	scores  []float64
-	row     []float64 // one row, in the model's order
-	shares  []float64
-	reasons []schemas.Reason
-	find    scratch
-	in      expr.Input
+	find    scratch // where the model's inputs stand in the vectors, for reasons
 }
 
-// New checks that the model reads what preprocessing gives.
+// New checks that the models read what preprocessing gives.
 func New(cfg Config) (*Scorer, error) {
 	if cfg.Layout == nil {
 		return nil, errors.New("a scorer needs a feature set")
 	}
-	s := &Scorer{layout: cfg.Layout, champion: cfg.Champion, policy: cfg.Policy, marks: marks{features: []string{noFeatures}, model: []string{noModel}}}
-	s.missing = slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names))
-	if cfg.Champion != nil {
-		if err := cfg.Champion.fits(cfg.Layout); err != nil {
-			return nil, err
+	d := &served{
+		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut,
+		marks:   marks{features: []string{noFeatures}, model: []string{noModel}, cost: []string{noCost}},
+		missing: slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names)),
+	}
+	if r := cfg.Routing; r != nil {
+		d.routes = r.champions
+		for i := range r.champions {
+			d.champions = append(d.champions, r.champions[i].bundle)
 		}
-		s.model = cfg.Champion.Version()
-	}
-	if cfg.Policy != nil && !slices.Equal(cfg.Policy.features, cfg.Layout.Names) {
-		return nil, fmt.Errorf("policy %s was read for other features than those of %s", cfg.Policy.Version(), cfg.Layout.Features)
-	}
-	if cfg.Champion == nil && cfg.Policy != nil {
-		if err := cfg.Policy.withoutScore(); err != nil {
-			return nil, err
+		for i := range r.challengers {
+			d.challengers = append(d.challengers, &challenger{route: r.challengers[i], busy: make(chan struct{}, maxBusy)})
 		}
+		d.files = append(d.files, r.files...)
 	}
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	d.files = append(d.files, d.read()...)
+	s := &Scorer{}
+	s.now.Store(d)
 	return s, nil
 }
 
+// check says whether the parts belong together.
+func (d *served) check() error {
+	for _, b := range d.bundles() {
+		if err := b.fits(d.layout); err != nil {
+			return err
+		}
+		if err := b.fitsCosts(d.policy); err != nil {
+			return err
+		}
+	}
+	if d.policy != nil && !slices.Equal(d.policy.features, d.layout.Names) {
+		return fmt.Errorf("policy %s was read for other features than those of %s", d.policy.Version(), d.layout.Features)
+	}
+	if d.champions[0] == nil && d.policy != nil {
+		return d.policy.withoutScore()
+	}
+	return nil
+}
+
+// bundles returns every model, each once.
+func (d *served) bundles() []*Bundle {
+	var all []*Bundle
+	add := func(b *Bundle) {
+		if b != nil && !slices.Contains(all, b) {
+			all = append(all, b)
+		}
+	}
+	for _, b := range d.champions {
+		add(b)
+	}
+	for _, c := range d.challengers {
+		add(c.bundle)
+	}
+	return all
+}
+
+// Replace makes s decide with what next decides with, from its next call of Decide on; calls under way end with what they began with. Both must be of one
+// feature set: the very Layout.
+func (s *Scorer) Replace(next *Scorer) error {
+	d := next.now.Load()
+	if was := s.now.Load().layout; d.layout != was {
+		return fmt.Errorf("the scorer is of feature set %s, and the vectors are of %s", d.layout.Features, was.Features)
+	}
+	s.now.Store(d)
+	return nil
+}
+
 // Policy returns what the scorer decides by; nil when it only scores.
-func (s *Scorer) Policy() *Policy { return s.policy }
-
-// Parts says what the scorer decides with, a line for each part.
-func (s *Scorer) Parts() []string {
-	var parts []string
-	if b := s.champion; b != nil {
-		parts = append(parts, fmt.Sprintf("model %s (%s): %d inputs of %s", b.version, b.version.Hash, len(b.layout.Names), b.features))
-	}
-	if p := s.policy; p != nil {
-		parts = append(parts, fmt.Sprintf("policy %s (%s): %d rules, review from %s, reject from %s", p.version, p.version.Hash, len(p.rules), level(p.review), level(p.reject)))
-	}
-	return parts
-}
-
-// level returns a threshold as texts say it.
-func level(threshold float64) string {
-	if math.IsInf(threshold, 1) {
-		return "no score"
-	}
-	return fmt.Sprint(threshold)
-}
+func (s *Scorer) Policy() *Policy { return s.now.Load().policy }
 
 // Decide writes the decision for orders[i], whose features are vectors[i], to decisions[i]: all but OrderID, OccurredAt, DecidedAt, Source and Content,
-// which the caller knows. A vector without values says that the features could not be had. The model is asked once for all orders. What cannot be
+// which the caller knows. A vector without values says that the features could not be had. Each model is asked once for all of its orders. What cannot be
 // scored is decided by the rules and on_degraded, and never approved. Its error means a caller's mistake, not an order's.
 func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
 	if len(vectors) != len(orders) || len(decisions) != len(orders) {
 		return fmt.Errorf("%d orders, %d vectors and %d decisions: they belong together one by one", len(orders), len(vectors), len(decisions))
 	}
-	w, _ := s.work.Get().(*work)
+	return s.now.Load().decide(orders, vectors, decisions)
+}
+
+func (d *served) decide(orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
+	w, _ := d.work.Get().(*work)
 	if w == nil {
-		w = &work{}
+		w = &work{asked: make([]asked, len(d.champions))}
 	}
-	defer s.release(w)
-	if err := s.begin(w, vectors, decisions); err != nil {
+	defer d.release(w)
+	if err := d.begin(w, orders, vectors, decisions); err != nil {
 		return err
 	}
-	s.score(w, decisions)
+	d.challenge(w, orders, vectors)
+	d.score(w, decisions)
 	for i := range orders {
-		s.act(w, &orders[i], &vectors[i], &decisions[i])
+		d.act(w, &orders[i], &vectors[i], &decisions[i])
 		if decisions[i].Action != schemas.Approve {
-			decisions[i].Reasons = s.reasons(w, &vectors[i], &decisions[i])
+			decisions[i].Reasons = d.reasons(w, w.by[i], &vectors[i], &decisions[i])
 		}
 	}
+	d.compare(w, orders, vectors, decisions)
 	return nil
 }
 
 // release gives the working memory back without what belongs to the caller.
-func (s *Scorer) release(w *work) {
-	clear(w.vectors)
+func (d *served) release(w *work) {
+	for i := range w.asked {
+		clear(w.asked[i].vectors)
+	}
+	clear(w.jobs)
+	w.jobs = w.jobs[:0]
 	w.in = expr.Input{}
-	s.work.Put(w)
+	d.work.Put(w)
 }
 
-// begin fills what does not depend on the score, and finds the vectors that can be scored.
-func (s *Scorer) begin(w *work, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
-	w.vectors, w.places = w.vectors[:0], w.places[:0]
+// begin fills what does not depend on the score, and gives each vector that can be scored to its champion.
+func (d *served) begin(w *work, orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
+	w.by = w.by[:0]
+	for i := range w.asked {
+		a := &w.asked[i]
+		a.vectors, a.places = a.vectors[:0], a.places[:0]
+	}
 	for i := range vectors {
-		v, d := &vectors[i], &decisions[i]
-		d.Action, d.Score, d.Model, d.Features = "", math.NaN(), s.model, s.layout.Features
-		d.Policy, d.Reasons, d.Degraded, d.Challengers = schemas.PolicyVersion{}, nil, nil, nil
-		d.Inputs = *v
+		v, to, by := &vectors[i], &decisions[i], d.championOf(w, &orders[i])
+		to.Action, to.Score, to.Model, to.Features = "", math.NaN(), schemas.Version{}, d.layout.Features
+		to.Policy, to.Reasons, to.Degraded, to.Challengers = schemas.PolicyVersion{}, nil, nil, nil
+		to.Inputs = *v
+		if b := d.champions[by]; b != nil {
+			to.Model = b.version
+		}
+		w.by = append(w.by, by)
 		if v.Values == nil {
-			d.Degraded = s.marks.features
+			to.Degraded = d.marks.features
 			continue
 		}
-		if v.Layout != s.layout || len(v.Values) != len(s.layout.Names) {
-			return fmt.Errorf("vector %d has %d values, or is not of feature set %s", i, len(v.Values), s.layout.Features)
+		if v.Layout != d.layout || len(v.Values) != len(d.layout.Names) {
+			return fmt.Errorf("vector %d has %d values, or is not of feature set %s", i, len(v.Values), d.layout.Features)
 		}
-		w.vectors, w.places = append(w.vectors, *v), append(w.places, i)
+		a := &w.asked[by]
+		a.vectors, a.places = append(a.vectors, *v), append(a.places, i)
 	}
 	return nil
 }
 
-// score asks the model. A model that fails, or gives no finite number, leaves its orders degraded.
-func (s *Scorer) score(w *work, decisions []schemas.Decision) {
-	if s.champion == nil {
-		return
+// championOf returns the place of an order's champion: that of the first route that takes it, else the default.
+func (d *served) championOf(w *work, order *schemas.Order) int {
+	for i := range d.routes {
+		if d.routes[i].takes(w, order) {
+			return i + 1
+		}
 	}
-	w.scores = slices.Grow(w.scores[:0], len(w.places))[:len(w.places)]
-	err := s.champion.Predict(w.vectors, w.scores)
-	for i, place := range w.places {
-		d := &decisions[place]
-		if err != nil || math.IsNaN(w.scores[i]) || math.IsInf(w.scores[i], 0) {
-			d.Degraded = s.marks.model
+	return 0
+}
+
+// score asks the champions. A model that fails, or gives no finite number, leaves its orders degraded.
+func (d *served) score(w *work, decisions []schemas.Decision) {
+	for i, b := range d.champions {
+		a := &w.asked[i]
+		if b == nil || len(a.places) == 0 {
 			continue
 		}
-		d.Score = w.scores[i]
+		a.scores = slices.Grow(a.scores[:0], len(a.places))[:len(a.places)]
+		err := b.Predict(a.vectors, a.scores)
+		for n, place := range a.places {
+			to := &decisions[place]
+			if err != nil || !finite(a.scores[n]) {
+				to.Degraded = d.marks.model
+				continue
+			}
+			to.Score = a.scores[n]
+		}
 	}
 }
+
+// finite says whether x is a number and no infinity.
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // act applies the policy to one order.
-func (s *Scorer) act(w *work, order *schemas.Order, vector *schemas.FeatureVector, d *schemas.Decision) {
-	if s.policy == nil {
+func (d *served) act(w *work, order *schemas.Order, vector *schemas.FeatureVector, to *schemas.Decision) {
+	if d.policy == nil {
 		return
 	}
-	d.Policy.Version = s.policy.version
-	w.in = expr.Input{Fields: order.Fields, Features: vector.Values, Score: d.Score}
-	if vector.Values == nil {
-		w.in.Features = s.missing
+	to.Policy.Version = d.policy.version
+	said := d.policy.decide(d.input(w, order, vector, to.Score), len(to.Degraded) > 0)
+	to.Action, to.Policy.Rule = said.action, said.rule
+	if said.noCost {
+		to.Degraded = d.marks.cost
 	}
-	d.Action, d.Policy.Rule = s.policy.decide(&w.in, len(d.Degraded) > 0)
 }
 
-// reasons returns the features that raised a score most. There are none when the model cannot tell.
-func (s *Scorer) reasons(w *work, vector *schemas.FeatureVector, d *schemas.Decision) []schemas.Reason {
-	if s.champion == nil || d.Action == "" || math.IsNaN(d.Score) {
-		return nil
+// input returns what rules see of an order.
+func (d *served) input(w *work, order *schemas.Order, vector *schemas.FeatureVector, score float64) *expr.Input {
+	w.in = expr.Input{Fields: order.Fields, Features: vector.Values, Score: score, At: order.At.UnixMicro()}
+	if vector.Values == nil {
+		w.in.Features = d.missing
 	}
-	names := s.champion.layout.Names
-	if err := s.champion.locate(&w.find, vector.Layout); err != nil {
-		return nil
-	}
-	w.row, w.shares, w.reasons = w.row[:0], slices.Grow(w.shares[:0], len(names)+1)[:len(names)+1], w.reasons[:0]
-	for _, place := range w.find.places {
-		w.row = append(w.row, vector.Values[place])
-	}
-	if err := s.champion.engine.Contributions(w.row, w.shares); err != nil {
-		return nil
-	}
-	for i, share := range w.shares[:len(names)] {
-		if share > 0 {
-			w.reasons = append(w.reasons, schemas.Reason{Feature: names[i], Value: w.row[i], Contribution: share})
-		}
-	}
-	slices.SortStableFunc(w.reasons, func(a, b schemas.Reason) int {
-		switch {
-		case a.Contribution > b.Contribution:
-			return -1
-		case a.Contribution < b.Contribution:
-			return 1
-		default:
-			return 0
-		}
-	})
-	return slices.Clone(w.reasons[:min(maxReasons, len(w.reasons))])
+	return &w.in
 }

@@ -46,8 +46,10 @@ const (
 	maxCost  = 200_000 // CEL's cost units of one evaluation with loops; and of reading long values, 64 bytes or elements each
 )
 
-// List is a named list of a policy: Has says whether a value with that Key is on it. It is called concurrently.
-type List interface{ Has(key string) bool }
+// List is a named list of a policy: Has says whether a value with that Key is on it at a time, in microseconds since 1970. It is called concurrently.
+type List interface {
+	Has(key string, at int64) bool
+}
 
 // Scope is what an expression may name.
 type Scope struct {
@@ -64,6 +66,7 @@ type Input struct {
 	Features []float64 // in the order of Scope.Features, NaN where missing; may be longer
 	Score    float64   // NaN when there is none
 	Fraud    bool      // the label; an order without one is no fraud
+	At       int64     // the order's event time, in microseconds since 1970: entries of lists end by it
 }
 
 // Program is a compiled expression. It is safe for concurrent use.

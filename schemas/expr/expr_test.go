@@ -13,7 +13,7 @@ import (
 // listOf is a list of a policy.
 type listOf map[string]bool
 
-func (l listOf) Has(key string) bool { return l[key] }
+func (l listOf) Has(key string, _ int64) bool { return l[key] }
 
 func order() schemas.Record {
 	at := time.Date(2018, 7, 29, 6, 59, 59, 0, time.UTC) // a Sunday

@@ -79,7 +79,7 @@ func (r *resolver) decorate(i interpreter.InterpretableV2) (interpreter.Interpre
 			return nil, err
 		}
 		list, x := r.lists[number], call.Args()[0]
-		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return inList(x.Exec(f), list) }), nil
+		return node(call, func(f *interpreter.ExecutionFrame) ref.Val { return inList(x.Exec(f), list, stateOf(f).in.At) }), nil
 	case operators.Add, operators.Subtract, operators.Multiply, operators.Divide:
 		return arithmetic(call), nil
 	case operators.In:
@@ -182,13 +182,13 @@ func contains(call interpreter.InterpretableCall) interpreter.InterpretableV2 {
 	})
 }
 
-func inList(v ref.Val, list List) ref.Val {
+func inList(v ref.Val, list List, at int64) ref.Val {
 	switch v := v.(type) {
 	case types.String:
-		return types.Bool(list.Has(string(v)))
+		return types.Bool(list.Has(string(v), at))
 	case types.Double:
 		if key, ok := integerKey(float64(v)); ok {
-			return types.Bool(list.Has(key))
+			return types.Bool(list.Has(key, at))
 		}
 	}
 	return errMissing

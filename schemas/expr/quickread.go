@@ -139,10 +139,10 @@ func onList(x quick, list List) quick {
 		v := x(in)
 		switch v.kind {
 		case kindText:
-			return truthOf(list.Has(v.text))
+			return truthOf(list.Has(v.text, in.At))
 		case kindNumber:
 			if key, ok := integerKey(v.num); ok {
-				return truthOf(list.Has(key))
+				return truthOf(list.Has(key, in.At))
 			}
 		default:
 		}

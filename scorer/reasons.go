@@ -1,0 +1,46 @@
+package scorer
+
+import (
+	"math"
+	"slices"
+
+	"verdict/schemas"
+)
+
+// maxReasons is how many reasons a decision has at most.
+const maxReasons = 3
+
+// reasons returns the features that raised the score of an order's champion most. There are none when the model cannot tell.
+func (d *served) reasons(w *work, by int, vector *schemas.FeatureVector, to *schemas.Decision) []schemas.Reason {
+	champion, find := d.champions[by], &w.asked[by].find
+	if champion == nil || to.Action == "" || math.IsNaN(to.Score) {
+		return nil
+	}
+	names := champion.layout.Names
+	if err := champion.locate(find, vector.Layout); err != nil {
+		return nil
+	}
+	w.row, w.shares, w.reasons = w.row[:0], slices.Grow(w.shares[:0], len(names)+1)[:len(names)+1], w.reasons[:0]
+	for _, place := range find.places {
+		w.row = append(w.row, vector.Values[place])
+	}
+	if err := champion.engine.Contributions(w.row, w.shares); err != nil {
+		return nil
+	}
+	for i, share := range w.shares[:len(names)] {
+		if share > 0 {
+			w.reasons = append(w.reasons, schemas.Reason{Feature: names[i], Value: w.row[i], Contribution: share})
+		}
+	}
+	slices.SortStableFunc(w.reasons, func(a, b schemas.Reason) int {
+		switch {
+		case a.Contribution > b.Contribution:
+			return -1
+		case a.Contribution < b.Contribution:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return slices.Clone(w.reasons[:min(maxReasons, len(w.reasons))])
+}
