@@ -68,6 +68,8 @@ func (f *forest) leafCount() int {
 func newModel(info Info, f forest, c cover, convert transform) *Model {
 	m := &Model{info: info, trees: f, cover: c, convert: convert}
 	m.trees.orderLeaves(&m.cover)
+	m.fast = newFast(&m.trees, len(info.Inputs))
+	m.info.Kernel, m.info.KernelBytes = m.fast.name(), m.fast.bytes
 	m.info.Contributions = m.cover.whole && m.info.Depth <= maxContributionDepth && f.linear == nil
 	if m.info.Contributions {
 		m.expected = m.expectations()

@@ -86,6 +86,11 @@ func (f *forest) goesLeft(n *node, x float64) bool {
 	if f.single {
 		x = float64(float32(x))
 	}
+	return f.decide(n, x)
+}
+
+// decide is a split's decision about a value that has been rounded as the forest wants it.
+func (f *forest) decide(n *node, x float64) bool {
 	switch n.kind {
 	case less:
 		return x <= n.threshold

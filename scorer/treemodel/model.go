@@ -18,6 +18,7 @@ const maxFileBytes = 512 << 20
 type Model struct {
 	info    Info
 	trees   forest
+	fast    *fast
 	convert transform
 
 	cover    cover
@@ -41,6 +42,8 @@ type Info struct {
 	Linear         bool // leaves are linear models
 	Contributions  bool // whether the file has the counts that Contributions needs, and leaves that are constants
 	UnusedFeatures []string
+	Kernel         string // what scores the trees: bit vectors, ranks, plain, or how many trees each
+	KernelBytes    int    // of its tables
 }
 
 // Load reads a LightGBM text model. When inputs is not nil, it must name the model's own features in their order; a model whose features were never
@@ -125,9 +128,7 @@ func (m *Model) Raw(rows, out []float64) error {
 	if len(out)%k != 0 || len(rows) != n*width {
 		return fmt.Errorf("%w: %d values for %d scores of a model of %d inputs and %d outputs", errShape, len(rows), len(out), width, k)
 	}
-	for i := range n {
-		m.trees.sum(rows[i*width:(i+1)*width], out[i*k:(i+1)*k])
-	}
+	m.fast.raw(rows, out, width)
 	return nil
 }
 

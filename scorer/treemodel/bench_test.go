@@ -1,0 +1,114 @@
+package treemodel_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dmitryikh/leaves"
+
+	"verdict/scorer/treemodel"
+)
+
+// benchModels returns the models to measure: the example's, 100 trees of 31 leaves, and those that testdata/bench.py has made here.
+func benchModels(b *testing.B) map[string][]byte {
+	b.Helper()
+	texts := make(map[string][]byte)
+	made, _ := filepath.Glob("testdata/bench/*.txt")
+	for _, file := range append(made, "../../deploy/example/models/handbook/1/model.txt") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		if name == "model" {
+			name = "example"
+		}
+		texts[name] = text
+	}
+	return texts
+}
+
+// BenchmarkAgainstLeaves measures rows alone and in batches of 1,000, here, by the plain kernel, and by leaves. The three take turns, and the least of
+// each is reported, so that what else the machine does falls on all alike: ns/row, and ratios to leaves.
+func BenchmarkAgainstLeaves(b *testing.B) {
+	for name, text := range benchModels(b) {
+		m, err := treemodel.Parse(name, text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		other, err := leaves.LGEnsembleFromReader(bufio.NewReader(bytes.NewReader(bytes.Replace(text, []byte("version=v4"), []byte("version=v3"), 1))), false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		const n = 1000
+		width := len(m.Inputs())
+		rows, out := benchmarkRows(n, width), make([]float64, n)
+		if made, err := os.ReadFile("testdata/bench/rows.f64"); err == nil && name != "example" {
+			if _, err := binary.Decode(made, binary.LittleEndian, rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+		// Few rows a turn for what is slow, so that a turn is over before the machine does something else.
+		const few = 100
+		turns := []struct {
+			name string
+			rows int
+			do   func()
+		}{
+			{"single", few, func() {
+				for i := range few {
+					_ = m.Raw(rows[i*width:(i+1)*width], out[i:i+1])
+				}
+			}},
+			{"batch", n, func() { _ = m.Raw(rows, out) }},
+			{"plain", few, func() { m.RawPlain(rows[:few*width], out[:few]) }},
+			{"leaves-single", few, func() {
+				for i := range few {
+					out[i] = other.PredictSingle(rows[i*width:(i+1)*width], 0)
+				}
+			}},
+			{"leaves-batch", few, func() { _ = other.PredictDense(rows[:few*width], few, width, out, 0, 1) }},
+		}
+		b.Run(name, func(b *testing.B) {
+			least := make(map[string]float64)
+			for b.Loop() {
+				for _, turn := range turns {
+					begin := time.Now()
+					turn.do()
+					if took := float64(time.Since(begin).Nanoseconds()) / float64(turn.rows); least[turn.name] == 0 || took < least[turn.name] {
+						least[turn.name] = took
+					}
+				}
+			}
+			for _, turn := range turns {
+				b.ReportMetric(least[turn.name], turn.name+"-ns/row")
+			}
+			b.ReportMetric(least["leaves-single"]/least["single"], "x-single")
+			b.ReportMetric(least["leaves-batch"]/least["batch"], "x-batch")
+		})
+	}
+}
+
+// BenchmarkLoad measures how long a model takes from text to the first score.
+func BenchmarkLoad(b *testing.B) {
+	for name, text := range benchModels(b) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m, err := treemodel.Parse(name, text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				out := make([]float64, m.Outputs())
+				_ = m.Raw(make([]float64, len(m.Inputs())), out)
+			}
+			b.ReportMetric(float64(len(text)), "text-B")
+		})
+	}
+}
