@@ -41,7 +41,15 @@ func readSample(t testing.TB, kind string) *sample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(filepath.Join("testdata", kind+".csv"))
+	s := readRows(t, filepath.Join("testdata", kind+".csv"))
+	s.kind, s.text = kind, text
+	return s
+}
+
+// readRows reads rows with their scores.
+func readRows(t testing.TB, file string) *sample {
+	t.Helper()
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +58,7 @@ func readSample(t testing.TB, kind string) *sample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sample{kind: kind, text: text}
+	s := &sample{}
 	for _, line := range lines[1:] {
 		for i, cell := range line {
 			v := math.NaN()
