@@ -22,6 +22,7 @@ type Metrics struct {
 	Labels         prometheus.Counter
 	Tombstones     prometheus.Counter
 	RepliesRefused *prometheus.CounterVec // :: reason: reply_topic_denied, correlation_too_long
+	Challengers    *Challengers
 }
 
 // NewMetrics registers the metrics with reg; nil registers nowhere.
@@ -51,10 +52,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Lateness:       f.NewHistogramVec(lateness, []string{"lane"}),
 		Batch:          f.NewHistogram(prometheus.HistogramOpts{Namespace: "verdict", Name: "batch_orders", Help: "Orders of one step.", Buckets: prometheus.ExponentialBuckets(1, 2, 12)}),
 		Repeats:        counter("repeats_total", "Later copies of an order, which got its first decision again."),
-		Degraded:       counter("degraded_total", "Decisions made without features or model."),
+		Degraded:       counter("degraded_total", "Decisions made without features, model or costs."),
 		Labels:         counter("labels_total", "Labels learned."),
 		Tombstones:     counter("tombstones_total", "Records without a value, passed over."),
 		RepliesRefused: counters("replies_refused_total", "Replies asked for on a topic that is not on the list, or with an oversized correlation id.", "reason"),
+		Challengers:    newChallengers(f),
 	}
 }
 
@@ -88,5 +90,6 @@ func (m *Metrics) count(lane string, k *work) {
 		if len(k.decisions[i].Degraded) > 0 {
 			m.Degraded.Inc()
 		}
+		m.Challengers.compare(&k.decisions[i])
 	}
 }

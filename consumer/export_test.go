@@ -1,0 +1,13 @@
+package consumer
+
+// Drift adds scores of a champion and a challenger one by one, and returns every population stability index on the way.
+func Drift(champion, challenger []float64) []float64 {
+	var r drift
+	var all []float64
+	for i := range champion {
+		if psi, ok := r.add(champion[i], challenger[i]); ok {
+			all = append(all, psi)
+		}
+	}
+	return all
+}
