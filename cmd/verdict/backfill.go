@@ -125,6 +125,9 @@ func (w *warming) warm(ctx context.Context) error {
 		cfg.Adopt = w.store.Adopt
 	}
 	w.recorder = backfill.NewRecorder(cfg)
+	if w.flags.orders != "" && w.flags.labels == "" && slices.ContainsFunc(w.columns, func(c backfill.Column) bool { return c.Column == "" }) {
+		fmt.Fprintln(w.err, "backfill: there is no --labels: features over features that look at labels are kept as if nothing had been known")
+	}
 	read := w.readTopics
 	if file {
 		read = w.readFiles

@@ -305,6 +305,12 @@ func TestRebuiltStateIsTheOneThatWasLost(t *testing.T) {
 	scorer.ready(ctx)
 	h := madeUp(3000)
 	f := s.feeding(t, ctx, h)
+	for i := range 1500 { // at one terminal, so that its points are merged
+		f.send("orders", "hot", fmt.Appendf(nil, `{"order_id":"hot-%d","occurred_at":%q,"customer_id":"hot","terminal_id":"hot","amount":%d}`,
+			i, h.orders[0].At.Add(time.Duration(i)*5*time.Minute).Format(time.RFC3339), i%90+1))
+	}
+	f.more = 1500
+	until(t, ctx, func() bool { return f.decided.Load() >= int64(f.more) })
 	letters := scorer.metric(ctx, "verdict_dead_letters_total")
 	for day := 1; f.o < len(h.orders); day++ {
 		f.until(scorer, day)

@@ -1,12 +1,14 @@
 package backfill_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -270,6 +272,74 @@ func TestRecorderWritesWhatIsWantedAlone(t *testing.T) {
 	}
 	if s := run.Summary(); s.Orders != 10 || s.Written != 10 {
 		t.Errorf("summary %+v", s)
+	}
+}
+
+// TestRecorderWaitsWhileTheStoreIsAway: a call on the memory that is made again would see what came after it, so it is not made again.
+func TestRecorderWaitsWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := parse(t, newSet)
+		target := &counting{Store: memstore.New(memstore.Config{}), columns: map[string]int{}, refuse: 7}
+		began := time.Now()
+		recorder := backfill.NewRecorder(backfill.RecorderConfig{
+			Memory: memstore.New(memstore.Config{}), Target: target, Columns: columns(set.Columns(lateness)), After: began.Add(time.Minute), Rate: 10,
+		})
+		all := []consumer.Record{{Stream: consumer.Labels, Topic: "labels", Time: epoch, Value: []byte(`{"order_id":"o0","fraud":true,"known_at":"2026-01-01T00:00:00Z"}`)}}
+		for i := range 500 {
+			all = append(all, consumer.Record{Topic: "orders", Offset: int64(i), Time: epoch, Value: fmt.Appendf(nil,
+				`{"order_id":"o%d","occurred_at":%q,"customer_id":"c","terminal_id":"t","amount":1}`, i, epoch.Add(time.Duration(i)*time.Second).Format(time.RFC3339))})
+		}
+		run, err := backfill.New(backfill.Config{
+			History: &records{rest: all, poll: 250}, Features: set, Recorder: recorder, Orders: codec(t), Labels: codec(t), Topics: []string{"orders"}, Lateness: lateness,
+		})
+		if err == nil {
+			err = run.Run(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := backfill.Summary{Orders: 500, Written: 500, Points: run.Summary().Points, Labels: 1}
+		if diff := cmp.Diff(want, run.Summary()); diff != "" || target.refuse != 0 || target.columns["customer_id:c amount"] != 500 {
+			t.Errorf("%s, %d refusals left, %v", diff, target.refuse, target.columns)
+		}
+		// A minute for the others, and then as fast as 10 a second; the first hundred need not wait for those before them.
+		if took := time.Since(began); took < time.Minute+39*time.Second || took > time.Minute+60*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestDecisionsAreKeptAgain: those of orders before the end, and not those that would have expired.
+func TestDecisionsAreKeptAgain(t *testing.T) {
+	reader, err := schemas.NewDecisionReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []consumer.Record
+	put := func(id string, offset int64, decided time.Time, action schemas.Action) []byte {
+		d := schemas.Decision{
+			OrderID: schemas.OrderID(id), Action: action, Score: 0.5, OccurredAt: epoch, DecidedAt: decided, Source: schemas.Source{Topic: "orders", Offset: offset},
+			Inputs: schemas.FeatureVector{Layout: parse(t, oldSet).Layout(), Values: []float64{1, 2, 3}},
+		}
+		all = append(all, consumer.Record{Value: schemas.AppendDecision(nil, &d)})
+		return all[len(all)-1].Value
+	}
+	put("old", 1, epoch.Add(-time.Second), schemas.Approve)
+	first := put("a", 2, epoch, schemas.Review)
+	put("a", 3, epoch.Add(time.Second), schemas.Reject)
+	put("beyond", 10, epoch, schemas.Approve)
+	all = append(all, consumer.Record{Value: []byte(`{"no":"decision"}`)}, consumer.Record{})
+	ledger := consumer.NewMemLedger(0)
+	given, foreign, err := backfill.KeepDecisions(t.Context(), backfill.DecisionsConfig{
+		History: &records{rest: all, poll: 2}, Reader: reader, Ledger: ledger, Since: epoch, Before: func(s schemas.Source) bool { return s.Offset < 10 },
+	})
+	if err != nil || given != 2 || foreign != 1 {
+		t.Errorf("%d given, %d foreign, %v; want 2 and 1", given, foreign, err)
+	}
+	for id, want := range map[schemas.OrderID][]byte{"a": first, "old": nil, "beyond": nil} {
+		if record, _, err := ledger.Find(t.Context(), id); err != nil || !bytes.Equal(record, want) {
+			t.Errorf("of %s there is kept %s, %v", id, record, err)
+		}
 	}
 }
 
