@@ -318,7 +318,7 @@ func drawOrder(t *rapid.T, i int) schemas.Order {
 	payment := schemas.Record{one("fee", float(0.1), integer(3), float(-0.7), missing), {Name: "card", Value: schemas.ObjectValue(card)}}
 	// Ids do not ascend with arrival, so that ties of time are not told apart by them.
 	return schemas.Order{ID: schemas.OrderID(fmt.Sprintf("%d-%d", rapid.IntRange(0, 9).Draw(t, "id"), i)), At: at, Fields: schemas.Record{
-		one("amount", float(0.1), float(49.5), float(1e15), integer(-3), float(0.2), text("7"), missing),
+		one("amount", float(0.1), float(49.5), float(1e15), integer(-3), float(0.2), float(0), float(math.Copysign(0, -1)), text("7"), missing),
 		one("contactless", schemas.BoolValue(true), schemas.BoolValue(false), missing),
 		one("customer_id", integer(1), text("1"), text("1"), text("12"), missing),
 		one("terminal_id", integer(2), text("21"), text("3"), missing),

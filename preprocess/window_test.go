@@ -124,3 +124,27 @@ func TestDeviationFarFromZero(t *testing.T) {
 		}
 	}
 }
+
+// TestDeviationOfEqualValuesIsNothing, though the mean of ten times 0.1 is not 0.1 in doubles.
+func TestDeviationOfEqualValuesIsNothing(t *testing.T) {
+	const set = "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {c: [c]}\nfeatures:\n" +
+		"  mean: {mean: amount, by: c, window: 1d}\n  exact: {stddev: amount, by: c, window: 1d}\n  merged: {stddev: amount, by: c, window: 1d, resolution: 1h}\n"
+	x := preprocess.NewExtractor(mustParse(t, set), memstore.New(memstore.Config{}), time.Hour)
+	rounded := false
+	for i := range 100 {
+		o := arrived(strconv.Itoa(i), text("c", "1"), number("amount", 0.1))
+		o.Order.At, o.Arrival.Offset = o.Order.At.Add(time.Duration(i)*time.Second), int64(i)
+		out, err := x.Extract(t.Context(), []preprocess.Arrived{o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := out[0].Vector.Values
+		rounded = rounded || v[0] != 0.1
+		if v[1] > 1e-24 || v[2] > 1e-16 {
+			t.Fatalf("of %d values 0.1 the deviation is %v, merged %v", i+1, v[1], v[2])
+		}
+	}
+	if !rounded {
+		t.Error("no mean was rounded: this shows nothing")
+	}
+}
