@@ -6,7 +6,8 @@
 //
 //   - cmd/verdict wires: each subcommand is one file that makes the parts below and runs them.
 //   - consumer (here) is the path. Worker.step in worker.go is the whole of it, a line a stage; stages.go has the stages, reply.go and
-//     deadletter.go the records that go out. consumer/kafka is the path's end at Kafka, consumer/replay its end at files.
+//     deadletter.go the records that go out. consumer/kafka is the path's end at Kafka, consumer/replay its end at files; consumer/backfill takes it
+//     to bring a store to the state that it would have.
 //   - schemas says what an order, a label and a decision are, as bytes (Avro, JSON) and as values. schemas/expr are expressions over them (CEL).
 //   - preprocess makes feature vectors: a feature set (spec.go) says which, a Store keeps points per entity (memstore, redisstore), and window.go, which
 //     is pure, makes numbers of points. No store knows what a window is, so no two can disagree.
