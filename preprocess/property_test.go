@@ -2,6 +2,7 @@ package preprocess_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -192,4 +193,43 @@ func unique(orders []preprocess.Arrived) (all []preprocess.Arrived) {
 		}
 	}
 	return all
+}
+
+// TestTwoSetsOverOneStore: of two feature sets that share columns, the one that looks further back finds all that it wants.
+func TestTwoSetsOverOneStore(t *testing.T) {
+	const head = "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {c: [c]}\nfeatures:\n"
+	const short = head + "  n: {sum: amount, by: c, window: 1h}\n  l: {since_last: \"*\", by: c, window: 1m}\n"
+	const far = head + "  n: {sum: amount, by: c, window: 20h}\n  f: {rate: fraud, by: c, window: 10h, delay: 5h}\n"
+	shared := inMemory(t)()
+	type run struct{ together, alone *preprocess.Extractor }
+	var runs []run
+	var alone []preprocess.Store
+	for _, text := range []string{short, far} {
+		set := mustParse(t, text)
+		alone = append(alone, inMemory(t)())
+		runs = append(runs, run{preprocess.NewExtractor(set, shared, 0), preprocess.NewExtractor(set, alone[len(alone)-1], 0)})
+	}
+	for i := range 2000 {
+		o := arrived(strconv.Itoa(i), text("c", strconv.Itoa(i%3)), number("amount", float64(i)))
+		o.Order.At, o.Arrival.Offset = o.Order.At.Add(time.Duration(i)*time.Minute), int64(i)
+		label := []schemas.Label{{ID: o.Order.ID, Fraud: i%5 == 0, KnownAt: o.Order.At}}
+		for _, store := range append(alone, shared) {
+			if err := store.Learn(t.Context(), label); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for j, r := range runs {
+			one, err := r.together.Extract(t.Context(), []preprocess.Arrived{o})
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := r.alone.Extract(t.Context(), []preprocess.Arrived{o})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.EqualFunc(one[0].Vector.Values, other[0].Vector.Values, same) {
+				t.Fatalf("set %d, order %d: %v beside the other set, %v alone", j, i, one[0].Vector.Values, other[0].Vector.Values)
+			}
+		}
+	}
 }
