@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -35,15 +36,27 @@ type batch struct {
 
 // room is memory that one call leaves to the next.
 type room struct {
-	points []preprocess.Point
-	table  []uint32
-	args   []any
-	bytes  []byte
+	points  []preprocess.Point
+	table   []uint32
+	columns []column
+	places  []*column
+	cmds    []redis.Cmder
+	args    []any
+	bytes   []byte
 }
 
+// How much is kept of that memory: for the two lanes of a process, unless one call needed far more than another will, in points. (A sync.Pool is empty after
+// two garbage collections, and a large call takes that many.)
+const (
+	maxRooms = 2
+	maxRoom  = 1 << 20
+)
+
 func (s *Store) newBatch(visits []preprocess.Visit, keeps *retention) *batch {
-	r, ok := s.rooms.Get().(*room)
-	if !ok {
+	var r *room
+	select {
+	case r = <-s.rooms:
+	default:
 		r = new(room)
 	}
 	asks := 0
@@ -51,20 +64,30 @@ func (s *Store) newBatch(visits []preprocess.Visit, keeps *retention) *batch {
 		asks += len(visits[i].Asks)
 	}
 	b := &batch{store: s, visits: visits, keeps: keeps, room: r, idTTL: s.ttl(keeps.longest())}
-	b.args, b.bytes = r.args[:0], r.bytes[:0]
-	b.cmds = make([]redis.Cmder, 0, 2*len(visits)+4*asks)
+	b.cmds, b.args, b.bytes, b.places = r.cmds[:0], r.args[:0], r.bytes[:0], r.places[:0]
+	if b.columns = r.columns[:0]; cap(b.columns) < asks {
+		b.columns = make([]column, 0, asks)
+	}
 	replies := make([]*redis.RawCmd, 2*len(visits))
 	b.claims, b.labels = replies[:len(visits)], replies[len(visits):]
 	b.entities = make(map[string]*entity, asks)
-	b.columns, b.places = make([]column, 0, asks), make([]*column, 0, asks)
 	return b
 }
 
 // release hands the room on, when all is done.
 func (s *Store) release(b *batch) {
 	clear(b.args)
-	b.room.args, b.room.bytes = b.args[:0], b.bytes[:0]
-	s.rooms.Put(b.room)
+	clear(b.cmds)
+	clear(b.columns)
+	clear(b.places)
+	b.room.cmds, b.room.args, b.room.bytes, b.room.columns, b.room.places = b.cmds, b.args, b.bytes, b.columns, b.places
+	if cap(b.room.points) > maxRoom {
+		return
+	}
+	select {
+	case s.rooms <- b.room:
+	default:
+	}
 }
 
 // load is the first pipeline: for each visit its claim and its labels; then for each column one read, and after that what the visits add to it.
@@ -243,41 +266,55 @@ func (b *batch) run(see func(int, *preprocess.Found)) {
 	var found preprocess.Found
 	places, early := b.places, b.early
 	for i := range b.visits {
-		v := &b.visits[i]
-		holds := b.holds(i)
-		found.First, found.Content, found.Again = v.Arrival, v.Content, false
-		if b.held != nil && b.held[i] {
-			found.First, found.Content, found.Again = b.firsts[i].arrival, b.firsts[i].content, true
-		}
+		n := len(b.visits[i].Asks)
 		for ; len(early) > 0 && early[0].visit <= i; early = early[1:] {
 			b.entities[early[0].key].mark(early[0].Mark)
 		}
-		columns := places[:len(v.Asks)]
-		places = places[len(v.Asks):]
-		if cap(found.Views) < len(v.Asks) {
-			found.Views = make([]preprocess.View, len(v.Asks))
-		}
-		found.Views = found.Views[:len(v.Asks)]
-		clear(found.Views)
-		for j := range v.Asks {
-			ask, c := &v.Asks[j], columns[j]
-			if holds && !ask.Marks && ask.Adds == preprocess.AddNow && !c.add(v, ask) {
-				// It is there, so it came before: of a call that failed, other servers of a cluster may have this part done, and not the claim.
-				found.Again = true
-			}
-			c.look(ask, &found.Views[j])
-		}
+		b.look(i, places[:n], &found)
 		see(i, &found)
-		for j := range v.Asks {
-			ask, c := &v.Asks[j], columns[j]
-			if holds && !ask.Marks && ask.Adds == preprocess.AddSeen && c.add(v, ask) && c.merge == nil {
-				at := len(b.bytes)
-				b.bytes = appendPoint(b.bytes, v, ask)
-				c.seen = append(c.seen, &v.At, b.member(at))
-				c.newest = max(c.newest, v.At)
-				c.entity.newest = max(c.entity.newest, v.At)
-			}
+		b.addSeen(i, places[:n])
+		places = places[n:]
+	}
+}
+
+// look adds a visit's points to what was read, and shows it what it asks for.
+func (b *batch) look(i int, columns []*column, found *preprocess.Found) {
+	v, holds := &b.visits[i], b.holds(i)
+	found.First, found.Content, found.Again = v.Arrival, v.Content, false
+	if b.held != nil && b.held[i] {
+		found.First, found.Content, found.Again = b.firsts[i].arrival, b.firsts[i].content, true
+	}
+	found.Views = slices.Grow(found.Views[:0], len(v.Asks))[:len(v.Asks)]
+	clear(found.Views)
+	for j := range v.Asks {
+		ask, c := &v.Asks[j], columns[j]
+		if holds && !ask.Marks && ask.Adds == preprocess.AddNow && !c.add(v, ask) {
+			// It is there, so it came before: of a call that failed, other servers of a cluster may have this part done, and not the claim.
+			found.Again = true
 		}
+		c.look(ask, &found.Views[j])
+	}
+}
+
+// addSeen adds the points whose values see has found.
+func (b *batch) addSeen(i int, columns []*column) {
+	v := &b.visits[i]
+	if !b.holds(i) {
+		return
+	}
+	for j := range v.Asks {
+		ask, c := &v.Asks[j], columns[j]
+		if ask.Marks || ask.Adds != preprocess.AddSeen || !c.add(v, ask) {
+			continue
+		}
+		c.entity.newest = max(c.entity.newest, v.At)
+		if c.merge != nil {
+			continue // written whole
+		}
+		at := len(b.bytes)
+		b.bytes = appendPoint(b.bytes, v, ask)
+		c.seen = append(c.seen, &v.At, b.member(at))
+		c.newest = max(c.newest, v.At)
 	}
 }
 

@@ -44,5 +44,8 @@ func (p *pipeline) keepArgs(args []any) []any {
 // member cuts what was appended to bytes since at.
 func (p *pipeline) member(at int) []byte { return p.bytes[at:len(p.bytes):len(p.bytes)] }
 
-// next begins another pipeline. What was cut from the one before stays as it is.
-func (p *pipeline) next() { p.cmds = p.cmds[:0:0] }
+// next begins another pipeline, when the one before is done. Its arguments stay as they are.
+func (p *pipeline) next() {
+	clear(p.cmds)
+	p.cmds = p.cmds[:0]
+}

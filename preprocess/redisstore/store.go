@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -58,14 +57,14 @@ type Store struct {
 	timeout time.Duration
 	seed    maphash.Seed
 	sets    *registry
-	rooms   sync.Pool // of *room
+	rooms   chan *room // that are not in use
 }
 
 var _ preprocess.Store = (*Store)(nil)
 
 // New makes a Store. The client should have been made with Dial or Options, or its calls may be done twice and wait for seconds.
 func New(client redis.UniversalClient, cfg Config) *Store {
-	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout, seed: maphash.MakeSeed()}
+	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout, seed: maphash.MakeSeed(), rooms: make(chan *room, maxRooms)}
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
