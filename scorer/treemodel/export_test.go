@@ -27,7 +27,7 @@ type Shape struct {
 // Specials are values at the edges of every rule.
 var Specials = []float64{
 	0, math.Copysign(0, -1), 1e-35, -1e-35, zeroThreshold, -zeroThreshold, math.Nextafter(zeroThreshold, 1), math.Nextafter(-zeroThreshold, -1), 1e-36, 5e-324, -5e-324,
-	1e-40, 1e308, -1e308, 3.5e38, -3.5e38, math.MaxFloat32, math.Inf(1), math.Inf(-1), math.NaN(), -1, -0.5, -0.999, 0.5, 1, 31, 32, 63.9, 64, 1 << 24, 1<<24 - 1, 1<<31 - 1, 1 << 31, 1 << 32, 1e300,
+	1e-40, 1e308, -1e308, 3.5e38, -3.5e38, math.MaxFloat32, math.Inf(1), math.Inf(-1), math.NaN(), math.Copysign(math.NaN(), -1), -1, -0.5, -0.999, 0.5, 1, 31, 32, 63.9, 64, 1 << 24, 1<<24 - 1, 1<<31 - 1, 1 << 31, 1 << 32, 1e300,
 }
 
 // Random returns a model of random trees, and rows that lie on its thresholds, beside them, and anywhere.

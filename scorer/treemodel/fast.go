@@ -2,6 +2,7 @@ package treemodel
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -175,13 +176,15 @@ func (k *fast) name() string {
 		}
 		trees[u.kernel] += end - u.tree
 	}
-	switch uint32(len(k.f.roots)) {
-	case trees[quickKernel]:
-		return "bit vectors"
-	case trees[rankedKernel]:
-		return "ranks"
-	case trees[plainKernel]:
-		return "plain"
+	parts := make([]string, 0, len(trees))
+	for kernel, name := range []string{plainKernel: "plain", quickKernel: "bit vectors", rankedKernel: "ranks"} {
+		switch trees[kernel] {
+		case 0:
+		case uint32(len(k.f.roots)):
+			return name
+		default:
+			parts = append(parts, fmt.Sprintf("%s (%d trees)", name, trees[kernel]))
+		}
 	}
-	return fmt.Sprintf("bit vectors %d, ranks %d, plain %d trees", trees[quickKernel], trees[rankedKernel], trees[plainKernel])
+	return strings.Join(parts, ", ")
 }

@@ -42,6 +42,12 @@ func TestFastKernelsEqualThePlainOneOnEveryModel(t *testing.T) {
 	}
 }
 
+func TestFastKernelsEqualThePlainOneOnXGBoostModels(t *testing.T) {
+	for _, f := range xgbFiles(t, "testdata/xgb", 80) {
+		t.Run(f.name(), func(t *testing.T) { agree(t, f.model(t), f.rows(t).rows) })
+	}
+}
+
 func TestFastKernelsEqualThePlainOneOnRandomForests(t *testing.T) {
 	seen := make(map[string]int)
 	rapid.Check(t, func(t *rapid.T) {
@@ -63,14 +69,14 @@ func TestFastKernelsEqualThePlainOneOnRandomForests(t *testing.T) {
 			s.Linear = !s.Single && rapid.Bool().Draw(t, "linear")
 		}
 		m, rows := treemodel.Random(s, 40)
-		kernel, _, several := strings.Cut(m.Info().Kernel, " ")
-		if several && kernel == "bit" && m.Info().Kernel != "bit vectors" {
+		kernel := m.Info().Kernel
+		if strings.Contains(kernel, ",") {
 			kernel = "several"
 		}
 		seen[kernel]++
 		agree(t, m, rows)
 	})
-	for _, kernel := range []string{"bit", "ranks", "plain", "several"} {
+	for _, kernel := range []string{"bit vectors", "ranks", "plain", "several"} {
 		if seen[kernel] == 0 {
 			t.Errorf("no forest was scored by %s: %v", kernel, seen)
 		}
