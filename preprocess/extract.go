@@ -100,8 +100,8 @@ func (x *Extractor) reset(orders int) {
 			labelled++
 		}
 	}
-	clear(x.asks[:cap(x.asks)])
-	clear(x.labelled[:cap(x.labelled)])
+	clear(x.asks) // of the call before: they hold on to its keys
+	clear(x.labelled)
 	x.visits, x.starts = x.visits[:0], x.starts[:0]
 	x.asks = grown(x.asks, orders*asks)
 	x.labelled = grown(x.labelled, orders*labelled)
