@@ -187,3 +187,28 @@ func bytesOf(m *preprocess.Merged) int {
 		cap(m.Cells)*int(unsafe.Sizeof(preprocess.Cell{})) + cap(m.Sightings)*int(unsafe.Sizeof(preprocess.Sighting{})) +
 		cap(m.Applied)*int(unsafe.Sizeof(preprocess.Applied{}))
 }
+
+// TestMergedKnowsTheLastOffsetOfAQuietSource, whose one order has long been merged when it is delivered again.
+func TestMergedKnowsTheLastOffsetOfAQuietSource(t *testing.T) {
+	m := preprocess.Merged{Merging: preprocess.Merging{Resolution: minute}}
+	quiet := pointOf(7, noon, 1)
+	quiet.Arrival.Source = 1
+	m.Add(quiet, day)
+	for i := range int64(1000) {
+		m.Add(pointOf(i, noon+i*second, 1), day)
+	}
+	m.Add(quiet, day)
+	if got := ordersIn(&m); got != 1001 {
+		t.Errorf("of 1001 orders it has %d", got)
+	}
+}
+
+func TestMergedTakesBothZerosForOneValue(t *testing.T) {
+	m := preprocess.Merged{Merging: preprocess.Merging{Resolution: minute, Distinct: true}}
+	for i := range int64(1000) {
+		m.Add(pointOf(i, noon+i*second, math.Copysign(0, float64(1-2*(i%2)))), day)
+	}
+	if len(m.Sightings) != 1 {
+		t.Errorf("%d sightings of nothing but zeros", len(m.Sightings))
+	}
+}
