@@ -141,21 +141,20 @@ func (r *drift) index() float64 {
 	n := len(r.champion)
 	r.sorted = append(r.sorted[:0], r.champion...)
 	slices.Sort(r.sorted)
-	var edges [driftBins - 1]float64 // a bin holds what is above its lower edge, and its upper edge
-	bins := 0
+	edges := make([]float64, 0, driftBins) // a bin holds what is above its lower edge, and its upper edge
 	for i := 1; i < driftBins; i++ {
-		if edge := r.sorted[i*n/driftBins-1]; (bins == 0 || edge > edges[bins-1]) && edge < r.sorted[n-1] {
-			edges[bins] = edge
-			bins++
+		if edge := r.sorted[i*n/driftBins-1]; edge < r.sorted[n-1] {
+			edges = append(edges, edge)
 		}
 	}
-	var p, q [driftBins]float64
+	edges = slices.Compact(edges)
+	p, q := make([]float64, len(edges)+1), make([]float64, len(edges)+1)
 	for i := range n {
-		p[binOf(edges[:bins], r.champion[i])]++
-		q[binOf(edges[:bins], r.challenger[i])]++
+		p[binOf(edges, r.champion[i])]++
+		q[binOf(edges, r.challenger[i])]++
 	}
-	index, all := 0.0, float64(n)+0.5*float64(bins+1)
-	for i := range bins + 1 {
+	index, all := 0.0, float64(n)+0.5*float64(len(p))
+	for i := range p {
 		a, b := (p[i]+0.5)/all, (q[i]+0.5)/all
 		index += (b - a) * math.Log(b/a)
 	}

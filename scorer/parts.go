@@ -72,6 +72,9 @@ func (s *Scorer) Parts() []string {
 	for _, c := range d.challengers {
 		parts = append(parts, "challenger "+c.bundle.describe()+", on "+c.describe())
 	}
+	if len(d.challengers) > 0 && d.patience > 0 {
+		parts = append(parts, fmt.Sprintf("  decisions wait for challengers up to %s", d.patience))
+	}
 	if p := d.policy; p != nil {
 		parts = append(parts, p.describe())
 		parts = append(parts, d.uncalibrated()...)

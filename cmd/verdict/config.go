@@ -27,6 +27,15 @@ type Config struct {
 	Features string `koanf:"features"` // the feature set (YAML)
 	Model    string `koanf:"model"`    // the champion's bundle (a folder)
 	Policy   string `koanf:"policy"`   // the policy (YAML)
+	// Routing says which other bundles decide some of the orders, and which challenge the champion. It is keys and values here, or the path of a file of its
+	// own (docs/models.md has the keys):
+	//
+	//	routing:
+	//	  champions: [{when: 'market == "DE"', model: models/card-de/3}]   # first match wins; `model` decides the rest
+	//	  challengers: [{model: models/card/2, share: 0.1, of: customer}]
+	//
+	// Model, policy and routing, and all files that they name, are loaded anew when they change; everything else here counts from the next start on.
+	Routing string `koanf:"routing"`
 
 	Orders   OrdersConfig   `koanf:"orders"`
 	Events   EventsConfig   `koanf:"events"`
@@ -34,6 +43,7 @@ type Config struct {
 	Registry RegistryConfig `koanf:"registry"`
 	Redis    RedisConfig    `koanf:"redis"`
 	State    StateConfig    `koanf:"state"`
+	Reload   ReloadConfig   `koanf:"reload"`
 	API      APIConfig      `koanf:"api"`
 	Admin    AdminConfig    `koanf:"admin"`
 	Log      LogConfig      `koanf:"log"`
@@ -122,6 +132,11 @@ type LogConfig struct {
 	Format string `koanf:"format"` // text, json
 }
 
+// ReloadConfig says how changed files are found. SIGHUP loads them at once.
+type ReloadConfig struct {
+	Interval time.Duration `koanf:"interval"` // between looks at the files; what has changed is loaded at the second look that finds it alike. 0 looks never
+}
+
 // defaultConfig returns the values of keys that are not set.
 func defaultConfig() Config {
 	return Config{
@@ -131,11 +146,12 @@ func defaultConfig() Config {
 			Topics: kafka.Topics{Orders: "orders", Sync: "orders.sync", Labels: "labels", Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
 			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4,
 		},
-		Redis: RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
-		State: StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
-		API:   APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
-		Admin: AdminConfig{Listen: ":9464"},
-		Log:   LogConfig{Level: "info", Format: "text"},
+		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
+		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
+		Reload: ReloadConfig{Interval: 2 * time.Second},
+		API:    APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
+		Admin:  AdminConfig{Listen: ":9464"},
+		Log:    LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -173,7 +189,10 @@ func loadConfig(file string, environ []string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)
 	}
-	for _, path := range []*string{&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Orders.Schema} {
+	if cfg.Routing == inlineRouting {
+		cfg.Routing = filepath.Base(file) + inlineRouting
+	}
+	for _, path := range []*string{&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Orders.Schema} {
 		if *path != "" && *path != anySchema && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(file), *path)
 		}
@@ -184,6 +203,9 @@ func loadConfig(file string, environ []string) (Config, error) {
 const (
 	envPrefix = "VERDICT_"
 	anySchema = "any"
+
+	routingKey    = "routing"
+	inlineRouting = "#" + routingKey // ends the path of a routing that stands in verdict.yaml
 )
 
 // configKeys returns the dotted keys of a config struct, and those of them that are secrets.
@@ -220,6 +242,8 @@ func configFile(file string, text []byte, keys []string) (map[string]any, error)
 			switch kind := keyKind(key, keys); {
 			case kind == "":
 				d.Fault(e.Key, "unknown key %s%s", key, schemas.Meant(key, keys))
+			case key == routingKey && e.Value.Kind == yaml.MappingNode:
+				values[key] = inlineRouting // read where it stands, by scorer.LoadRouting
 			case kind == "section" && e.Value.Kind != yaml.MappingNode: // what stands there may be an address with its password
 				d.Fault(e.Value, "%s must be keys and values", key)
 			case kind == "section":

@@ -112,6 +112,7 @@ func demoConfig(dir string, broker *embedded.Kafka, o demoOptions) Config {
 	cfg.API.Listen = o.listen
 	cfg.Log.Level = "warn"
 	cfg.API.Grace = 0
+	cfg.Reload.Interval = 0 // its files are its own
 	return cfg
 }
 

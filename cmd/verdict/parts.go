@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"verdict/consumer"
 	"verdict/preprocess"
 	"verdict/schemas"
 	"verdict/scorer"
@@ -16,7 +17,8 @@ import (
 type parts struct {
 	schema   *schemas.Schema // nil takes every JSON object
 	features *preprocess.FeatureSet
-	scorer   *scorer.Scorer
+	scorer   *scorer.Scorer    // nil only when loadParts failed
+	metrics  *consumer.Metrics // set before orders are decided; nil measures nothing
 	registry *schemas.Registry // nil: orders are JSON
 	orders   *schemas.Codec
 	labels   *schemas.Codec
@@ -44,13 +46,9 @@ func loadParts(cfg *Config) (*parts, error) {
 		p.features, err = preprocess.Load(cfg.Features, p.schema)
 		note(err)
 	}
-	var bundle *scorer.Bundle
-	if cfg.Model != "" {
-		bundle, err = scorer.LoadBundle(cfg.Model, modelLoaders())
-		note(err)
-	}
+	p.scorer, err = p.loadScorer(cfg)
+	note(err)
 	if p.features != nil {
-		note(p.decider(cfg, bundle))
 		p.key, err = orderKey(cfg.Orders.Key, p.features, p.schema)
 		note(err)
 	}
@@ -66,19 +64,6 @@ func loadParts(cfg *Config) (*parts, error) {
 		return nil, err
 	}
 	return &p, nil
-}
-
-// decider reads the policy, and makes the scorer of it and the bundle when both could be read.
-func (p *parts) decider(cfg *Config, bundle *scorer.Bundle) error {
-	if cfg.Policy == "" {
-		return nil
-	}
-	policy, err := scorer.LoadPolicy(cfg.Policy, p.schema, p.features.Layout())
-	if err != nil || bundle == nil {
-		return err
-	}
-	p.scorer, err = scorer.New(scorer.Config{Layout: p.features.Layout(), Champion: bundle, Policy: policy})
-	return err
 }
 
 // loadSchema reads an order schema: none is verdict's own, "any" takes every JSON object and gives nil.

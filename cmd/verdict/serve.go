@@ -33,7 +33,8 @@ func newServeCommand() *cobra.Command {
 		Short: "Decide orders: scorer, JSON API, or both",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(configFileOr(file), os.Environ())
+			file = configFileOr(file)
+			cfg, err := loadConfig(file, os.Environ())
 			if err == nil {
 				err = cfg.validate()
 			}
@@ -44,6 +45,7 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.file = file
 			return s.run(c.Context())
 		},
 	}
@@ -55,8 +57,9 @@ func newServeCommand() *cobra.Command {
 // service is one process of serve (or the inside of demo).
 type service struct {
 	cfg     Config
-	scores  bool // takes orders from Kafka
-	answers bool // serves the JSON API
+	file    string // verdict.yaml, from which changes are taken; "" is none
+	scores  bool   // takes orders from Kafka
+	answers bool   // serves the JSON API
 	parts   *parts
 	log     *slog.Logger
 	kafka   *slog.Logger // of the Kafka client
@@ -85,6 +88,10 @@ func newService(cfg Config, role string) (*service, error) {
 	}
 	if s.parts, err = loadParts(&s.cfg); err != nil {
 		return nil, err
+	}
+	if s.scores {
+		s.parts.metrics = consumer.NewMetrics(s.metrics)
+		s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
 	}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, nil
@@ -226,7 +233,8 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 		lanes.Go(func() error { <-ctx.Done(); return nil })
 		return
 	}
-	metrics := consumer.NewMetrics(s.metrics)
+	reload := newReloader(s)
+	lanes.Go(func() error { reload.run(ctx); return nil })
 	t := s.cfg.Kafka.Topics
 	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
 	for _, lane := range []struct {
@@ -250,7 +258,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
 				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
-				Now: time.Now, Metrics: metrics, Log: s.log,
+				Now: time.Now, Metrics: s.parts.metrics, Log: s.log,
 			})
 			if err == nil {
 				err = worker.Run(ctx)

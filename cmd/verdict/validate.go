@@ -20,6 +20,7 @@ func (c *Config) validate() error {
 	v.must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
 	v.must(c.Events.MaxAge >= 0, "events.max_age: must not be below 0")
 	v.must(c.Events.MaxAhead >= 0, "events.max_ahead: must not be below 0")
+	v.must(c.Reload.Interval >= 0, "reload.interval: must not be below 0")
 	c.validateKafka(v)
 	c.validateState(v)
 	c.validateAPI(v)

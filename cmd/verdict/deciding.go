@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"verdict/schemas"
+	"verdict/scorer"
+)
+
+// loadScorer reads what cfg says of how orders are decided (bundles, routing, policy) and makes a scorer of it; nil where the features could not be read or
+// no policy is named. The error joins all that is wrong.
+func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
+	var faults []error
+	note := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	made := scorer.Config{LeftOut: p.leftOut}
+	load := bundleLoader()
+	var err error
+	if cfg.Model != "" { // what is not named is for validate to say
+		made.Champion, err = load(cfg.Model)
+		note(err)
+	}
+	if p.features != nil {
+		made.Layout = p.features.Layout()
+		if cfg.Policy != "" {
+			made.Policy, err = scorer.LoadPolicy(cfg.Policy, p.schema, made.Layout)
+			note(err)
+		}
+		if cfg.Routing != "" {
+			made.Routing, err = p.loadRouting(cfg.Routing, made.Champion, load)
+			note(err)
+		}
+	}
+	if len(faults) > 0 || p.features == nil || made.Champion == nil || made.Policy == nil {
+		return nil, errors.Join(faults...)
+	}
+	if made.Routing != nil {
+		made.Patience = made.Routing.Patience()
+	}
+	return scorer.New(made)
+}
+
+// loadRouting reads a routing: a file, or what stands in verdict.yaml itself.
+func (p *parts) loadRouting(path string, champion *scorer.Bundle, load func(string) (*scorer.Bundle, error)) (*scorer.Routing, error) {
+	cfg := scorer.RoutingConfig{File: path, Layout: p.features.Layout(), Fields: p.schema, Entities: p.features.Entities(), Champion: champion, Load: load}
+	if file, inline := strings.CutSuffix(path, inlineRouting); inline {
+		cfg.File, cfg.Key = file, routingKey
+	}
+	return scorer.LoadRouting(cfg)
+}
+
+// leftOut counts orders that a challenger did not score, once there is something to count with.
+func (p *parts) leftOut(challenger schemas.Version, why string, orders int) {
+	if p.metrics != nil {
+		p.metrics.Challengers.LeftOut(challenger, why, orders)
+	}
+}
+
+// bundleLoader returns a loader that reads each folder once.
+func bundleLoader() func(dir string) (*scorer.Bundle, error) {
+	type loaded struct {
+		bundle *scorer.Bundle
+		err    error
+	}
+	known := make(map[string]loaded) // :: folder → what it gave
+	return func(dir string) (*scorer.Bundle, error) {
+		dir = filepath.Clean(dir)
+		if l, ok := known[dir]; ok {
+			return l.bundle, l.err
+		}
+		b, err := scorer.LoadBundle(dir, modelLoaders())
+		if err != nil {
+			err = fmt.Errorf("model %s: %w", dir, err)
+		}
+		known[dir] = loaded{b, err}
+		return b, err
+	}
+}
