@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"verdict/consumer"
@@ -308,6 +309,62 @@ func TestRecorderWaitsWhileTheStoreIsAway(t *testing.T) {
 		}
 	})
 }
+
+// TestOrdersFromElsewherePassForThoseThatAreKnown: an order that the store knows is written as it came then, one that it does not know as from no
+// partition, and one that it knows with another content not at all.
+func TestOrdersFromElsewherePassForThoseThatAreKnown(t *testing.T) {
+	known := preprocess.Arrival{Millis: 7, Source: 2, Offset: 1000}
+	var written []preprocess.Visit
+	recorder := backfill.NewRecorder(backfill.RecorderConfig{
+		Memory: memstore.New(memstore.Config{}), Columns: []backfill.Column{{ColumnUse: preprocess.ColumnUse{Entity: "c:", Column: "x"}}},
+		Target: exchange(func(visits []preprocess.Visit) {
+			for _, v := range visits {
+				v.Asks = nil
+				written = append(written, v)
+			}
+		}),
+		Adopt: func(_ context.Context, visits []preprocess.Visit) error {
+			for i := range visits {
+				switch visits[i].ID {
+				case "known":
+					visits[i].Arrival, visits[i].Content = known, 11
+				case "other":
+					visits[i].Arrival, visits[i].Content = known, 99
+				}
+			}
+			return nil
+		},
+	})
+	var visits []preprocess.Visit
+	for i, id := range []schemas.OrderID{"known", "other", "new"} {
+		visits = append(visits, preprocess.Visit{
+			ID: id, At: 5000, Arrival: preprocess.Arrival{Offset: int64(i)}, Content: 11, Asks: []preprocess.Ask{{Key: "c:1", Column: "x", Value: 1, To: 5000}},
+		})
+	}
+	if err := recorder.Exchange(t.Context(), visits, func(int, *preprocess.Found) {}); err != nil {
+		t.Fatal(err)
+	}
+	want := []preprocess.Visit{
+		{ID: "known", At: 5000, Arrival: known, Content: 11},
+		{ID: "new", At: 5000, Arrival: preprocess.Arrival{Millis: 5, Source: -1, Offset: 2}, Content: 11},
+	}
+	if diff := cmp.Diff(want, written, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	if _, _, _, foreign := recorder.Counts(); foreign != 1 {
+		t.Errorf("%d are foreign, want 1", foreign)
+	}
+}
+
+// exchange is a store that is only given visits.
+type exchange func(visits []preprocess.Visit)
+
+func (e exchange) Exchange(_ context.Context, visits []preprocess.Visit, _ func(int, *preprocess.Found)) error {
+	e(visits)
+	return nil
+}
+
+func (e exchange) Learn(context.Context, []schemas.Label) error { return nil }
 
 // TestDecisionsAreKeptAgain: those of orders before the end, and not those that would have expired.
 func TestDecisionsAreKeptAgain(t *testing.T) {
