@@ -24,7 +24,7 @@ func newModelCommand() *cobra.Command {
 
 // modelFlag adds --model, which each of the subcommands needs.
 func modelFlag(c *cobra.Command, path *string) *cobra.Command {
-	c.Flags().StringVar(path, "model", "", "a LightGBM text model, or a bundle's folder")
+	c.Flags().StringVar(path, "model", "", "a LightGBM text model, an XGBoost model (.json, .ubj), or a bundle's folder")
 	_ = c.MarkFlagRequired("model") // unreachable: the flag is defined in the line above
 	return c
 }
@@ -109,16 +109,19 @@ func openModel(path string) (*opened, error) {
 	}
 	o := &opened{file: path}
 	if !info.IsDir() {
-		o.model, err = treemodel.Open(path)
+		o.model, err = treemodel.OpenAny(path)
 		return o, err
 	}
-	load := func(file string, inputs []string) (scorer.Engine, error) {
-		engine, err := treemodel.Load(file, inputs)
-		o.model, _ = engine.(*treemodel.Model)
-		o.file = file
-		return engine, err
+	loaders := modelLoaders()
+	for format, load := range loaders {
+		loaders[format] = func(file string, inputs []string) (scorer.Engine, error) {
+			engine, err := load(file, inputs)
+			o.model, _ = engine.(*treemodel.Model)
+			o.file = file
+			return engine, err
+		}
 	}
-	o.bundle, err = scorer.OpenBundle(path, map[string]scorer.Loader{"lightgbm": load})
+	o.bundle, err = scorer.OpenBundle(path, loaders)
 	return o, err
 }
 

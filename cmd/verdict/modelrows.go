@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"verdict/schemas"
+	"verdict/scorer/treemodel"
 )
 
 // predictMode says what predict prints of a row.
@@ -51,7 +52,11 @@ func predictRows(out io.Writer, m *opened, in io.Reader, file string, how predic
 		}
 		width := m.outputs(how)
 		for i := 0; i < len(scores); i += width {
-			if err := writeScores(w, scores[i:i+width]); err != nil {
+			line := scores[i : i+width]
+			if m.predictsClass(how) {
+				line = []float64{float64(slices.Index(line, 1))}
+			}
+			if err := writeScores(w, line); err != nil {
 				return fmt.Errorf("writing scores: %w", err)
 			}
 		}
@@ -68,6 +73,11 @@ func (o *opened) outputs(how predictMode) int {
 		return (len(o.inputs()) + 1) * o.model.Outputs()
 	}
 	return o.model.Outputs()
+}
+
+// predictsClass says whether the library predicts the number of a class, which an engine gives as a 1 at its place.
+func (o *opened) predictsClass(how predictMode) bool {
+	return how == predictMode{} && o.model.Info().Transform == treemodel.LargestClass
 }
 
 // score returns what is printed for flat rows.

@@ -27,7 +27,7 @@ type parts struct {
 
 // modelLoaders are the model formats that a bundle may have.
 func modelLoaders() map[string]scorer.Loader {
-	return map[string]scorer.Loader{"lightgbm": treemodel.Load}
+	return map[string]scorer.Loader{"lightgbm": treemodel.Load, "xgboost": treemodel.LoadXGBoost}
 }
 
 // loadParts reads every file that cfg names. The error joins all that is wrong with them.

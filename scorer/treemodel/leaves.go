@@ -16,7 +16,8 @@ import (
 // with it, and no short rows, for it scores them 0.
 func (m *Model) CrossCheck(text []byte, rows []float64) (compared bool, err error) {
 	// leaves does not average (rf), does not see that leaves are linear, and knows no sizes of trees but those of the header.
-	if m.info.AverageOutput || m.info.Linear || !bytes.Contains(text, []byte("\ntree_sizes=")) {
+	// What it makes of XGBoost's files is wrong, so it is never handed one.
+	if m.trees.single || m.info.AverageOutput || m.info.Linear || !bytes.Contains(text, []byte("\ntree_sizes=")) {
 		return false, nil
 	}
 	ours := make([]float64, len(rows)/len(m.info.Inputs)*m.info.Outputs)

@@ -27,13 +27,13 @@ func xgbObjectives() map[string]xgbObjective {
 		"count:poisson":   exp, "reg:gamma": exp, "reg:tweedie": exp, "survival:cox": exp, "survival:aft": exp,
 		"rank:pairwise": same, "rank:ndcg": same, "rank:map": same,
 		"multi:softprob": {name: "softmax", convert: softmax32},
-		"multi:softmax":  {name: largestClass, convert: largest},
+		"multi:softmax":  {name: LargestClass, convert: largest},
 	}
 }
 
-// largestClass is the transform of multi:softmax, which predicts a class and no probabilities. As there are as many outputs as classes, the one that is
+// LargestClass is the transform of multi:softmax, which predicts a class and no probabilities. As there are as many outputs as classes, the one that is
 // predicted is 1 and the others 0.
-const largestClass = "largest class"
+const LargestClass = "largest class"
 
 // transform returns what is done to the sums, and what they begin with.
 func (x *xgboost) transform() (transform, []float64, error) {

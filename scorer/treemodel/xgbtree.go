@@ -210,7 +210,7 @@ func (x *xgboost) walkTree() error {
 		}
 		left, right := t.left[at.node], t.right[at.node]
 		// XGBoost takes the right child to be the one after the left.
-		if right != left+1 || left < 0 || int(right) >= t.nodeCount {
+		if left < 0 || int(left) >= t.nodeCount-1 || right != left+1 {
 			return x.d.fault("left_children/"+strconv.Itoa(int(at.node)), "the children are %d and %d of %d nodes; they should be two that follow each other", left, right, t.nodeCount)
 		}
 		if t.place[left] != 0 || t.place[right] != 0 {
