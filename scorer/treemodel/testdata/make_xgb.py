@@ -86,21 +86,27 @@ def columns(a):
     return np.atleast_2d(np.asarray(a).T).T
 
 
-def write(folder, name, booster, test, categorical=False, named=True, form="json", **predict):
+def write(folder, name, booster, test, categorical=False, named=True, form="json", contributions=False, **predict):
     path = folder / f"{name}.{form}"
     booster.save_model(str(path))
-    score(path, test, categorical, named, **predict)
+    score(path, test, categorical, named, contributions, **predict)
 
 
-def score(path, test, categorical=False, named=True, **predict):
+def score(path, test, categorical=False, named=True, contributions=False, **predict):
     booster = xgb.Booster(model_file=str(path), params={"nthread": 1})
-    d = matrix(test, None, categorical, named)
-    raw, predicted = columns(booster.predict(d, output_margin=True, **predict)), columns(booster.predict(d, **predict))
-    head = NAMES + [f"raw_{i}" for i in range(raw.shape[1])] + [f"predicted_{i}" for i in range(predicted.shape[1])]
+    if np.isinf(np.float32(test)).any():  # a DMatrix refuses these
+        raw, predicted = columns(booster.inplace_predict(test, predict_type="margin")), columns(booster.inplace_predict(test))
+    else:
+        d = matrix(test, None, categorical, named)
+        raw, predicted = columns(booster.predict(d, output_margin=True, **predict)), columns(booster.predict(d, **predict))
+    parts = [("raw", raw), ("predicted", predicted)]
+    if contributions:
+        parts.append(("contribution", booster.predict(d, pred_contribs=True).reshape(len(test), -1)))
+    head = NAMES + [f"{kind}_{i}" for kind, a in parts for i in range(a.shape[1])]
     with open(path.with_suffix(".csv"), "w") as f:
         print(*head, sep=",", file=f)
         for i, row in enumerate(test):
-            cells = ["" if np.isnan(v) else float(v).hex() for v in row] + [float(v).hex() for v in raw[i]] + [float(v).hex() for v in predicted[i]]
+            cells = ["" if np.isnan(v) else float(v).hex() for v in row] + [float(v).hex() for _, a in parts for v in a[i]]
             print(*cells, sep=",", file=f)
 
 
@@ -125,22 +131,23 @@ def golden(folder, prefix):
     plain = rows(25, rng)
     p = prefix + "-" if prefix else ""
     few = bool(prefix)
+    more = {} if few else {"contributions": True}
     base = {} if VERSION >= (2, 0) else {"base_score": 0.3}
 
-    write(folder, p + "binary", train(x, y["label"], {"objective": "binary:logistic", **base}), plain if few else test)
+    write(folder, p + "binary", train(x, y["label"], {"objective": "binary:logistic", **base}), plain if few else test, **more)
     dart = {"booster": "dart", "rate_drop": 0.5, "objective": "binary:logistic", **base}
-    write(folder, p + "dart", train(x, y["label"], dart, rounds=6), plain)
+    write(folder, p + "dart", train(x, y["label"], dart, rounds=6), plain, **more)
     softprob = {"objective": "multi:softprob", "num_class": 3, "num_parallel_tree": 2, "subsample": 0.6, "eta": 0.5, **base}
-    write(folder, p + "multiclass", train(x, y["class"], softprob, rounds=2), plain)
+    write(folder, p + "multiclass", train(x, y["class"], softprob, rounds=2), plain, **more)
     if VERSION >= (1, 6):
         for how, name in [(1, "partition"), (100, "onehot")]:
             cat = train(x, y["label"], {"objective": "binary:logistic", "tree_method": "hist", "max_cat_to_onehot": how}, categorical=True)
-            write(folder, p + name, cat, plain if few else test, categorical=True)
+            write(folder, p + name, cat, plain if few else test, categorical=True, **more)
     if VERSION >= (2, 0):
         vector = train(x, y["pair"], {"multi_strategy": "multi_output_tree", "tree_method": "hist"}, rounds=3)
         write(folder, p + "vector", vector, plain)
     if VERSION >= (1, 6):
-        write(folder, p + "poisson", train(x, y["count"], {"objective": "count:poisson", "base_score": 0.7}), plain, form="ubj")
+        write(folder, p + "poisson", train(x, y["count"], {"objective": "count:poisson", "base_score": 0.7}), plain, form="ubj", **more)
     if few:
         return
     for objective, on in OBJECTIVES.items():
@@ -158,6 +165,9 @@ def golden(folder, prefix):
     write(folder, "unnamed", train(x, y["label"], {"objective": "binary:logistic", "max_depth": 2}, rounds=2, named=False), plain, named=False)
     write(folder, "unnamed_ubj", train(x, y["label"], {"objective": "binary:logistic", "max_depth": 2}, rounds=2, named=False), plain, named=False, form="ubj")
     write(folder, "base", train(x, y["label"], {"objective": "binary:logistic", "base_score": 0.1}), plain)
+    endless = rows(30, rng)
+    endless[np.arange(30), np.arange(30) % 5] = np.resize([np.inf, -np.inf, 1e300, -1e300], 30)
+    write(folder, "infinite", train(x, y["label"], {"objective": "binary:logistic"}), endless)
     write(folder, "pruned", train(x, y["value"], {"gamma": 60.0, "tree_method": "exact", "max_depth": 4}), plain)
     write(folder, "constant", train(x, y["label"], {"objective": "binary:logistic", "min_child_weight": 1e6}, rounds=2), plain)
     stopped = early(x, y["label"], rng)
