@@ -227,7 +227,7 @@ func (x *Extractor) ofWindow(i int, v *viewer, w *window, found *Found) float64 
 	if column := &group.columns[w.ask]; column.later {
 		// The features that it is made of stand above the window, so they are known by now.
 		if value, adds := column.of(&x.input, AddSeen); adds != AddNothing {
-			own = Point{At: v.at, ID: schemas.OrderID(v.id), Value: value, Arrival: v.arrival}
+			own = Point{At: v.at, Value: value, Ref: &Ref{ID: schemas.OrderID(v.id), Arrival: v.arrival}}
 			s.own = &own
 		}
 	}

@@ -398,7 +398,7 @@ func TestOfLabelsKnownAtOneTimeFraudCounts(t *testing.T) {
 	}
 	for i, test := range tests {
 		store := scripted{answer: func(v []preprocess.Visit) ([]preprocess.Found, error) {
-			points := []preprocess.Point{{At: before, ID: "a"}, {At: before, ID: "b"}, {At: before, ID: "c"}}
+			points := []preprocess.Point{{At: before, Ref: &preprocess.Ref{ID: "a"}}, {At: before, Ref: &preprocess.Ref{ID: "b"}}, {At: before, Ref: &preprocess.Ref{ID: "c"}}}
 			return []preprocess.Found{{First: v[0].Arrival, Views: []preprocess.View{{Points: points}, {Marks: test.marks}}}}, nil
 		}}
 		if got := extract(t, set, &store, arrived("1", text("c", "1")))[0].Vector.Values[0]; got != test.want {

@@ -233,7 +233,7 @@ func (w *window) fraudsMerged(v *viewer, s *sight, in []Point, cells []Cell, fro
 		}
 	}
 	for len(marks) > 0 {
-		order := Point{At: marks[0].At, ID: marks[0].ID}
+		order := Point{At: marks[0].At, Ref: &Ref{ID: marks[0].ID}}
 		var fraud bool
 		fraud, marks = verdictAt(marks, v.at)
 		for len(points) > 0 && points[0].Before(&order) {

@@ -21,7 +21,7 @@ const (
 
 // pointOf is the n-th order of source 0.
 func pointOf(n, at int64, value float64) preprocess.Point {
-	return preprocess.Point{At: at, ID: schemas.OrderID("o" + strconv.FormatInt(n, 10)), Value: value, Arrival: preprocess.Arrival{Offset: n}}
+	return preprocess.Point{At: at, Value: value, Ref: &preprocess.Ref{ID: schemas.OrderID("o" + strconv.FormatInt(n, 10)), Arrival: preprocess.Arrival{Offset: n}}}
 }
 
 // ordersIn is how many orders a merged column has.
@@ -58,7 +58,7 @@ func TestMergedTakesEachOffsetOfASourceOnce(t *testing.T) {
 	if !slices.Equal(m.Applied, want) {
 		t.Errorf("applied %v, want %v", m.Applied, want)
 	}
-	m.Add(preprocess.Point{At: noon, ID: "new", Arrival: preprocess.Arrival{Source: 1, Offset: 600}}, day)
+	m.Add(preprocess.Point{At: noon, Ref: &preprocess.Ref{ID: "new", Arrival: preprocess.Arrival{Source: 1, Offset: 600}}}, day)
 	if got := ordersIn(&m); got != orders {
 		t.Error("an offset that is not beyond the last of its source was taken")
 	}

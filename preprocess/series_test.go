@@ -20,7 +20,7 @@ func TestSeriesIsWhatWasAddedInOrder(t *testing.T) {
 		newest := int64(0)
 		for range rapid.IntRange(0, 80).Draw(t, "steps") {
 			at := rapid.Int64Range(1, 60).Draw(t, "at")
-			p := preprocess.Point{At: at, ID: schemas.OrderID(strconv.Itoa(rapid.IntRange(0, 3).Draw(t, "id"))), Value: float64(len(all))}
+			p := preprocess.Point{At: at, Value: float64(len(all)), Ref: &preprocess.Ref{ID: schemas.OrderID(strconv.Itoa(rapid.IntRange(0, 3).Draw(t, "id")))}}
 			s.Add(p, keep)
 			newest = max(newest, at)
 			if !slices.ContainsFunc(all, func(q preprocess.Point) bool { return q.At == p.At && q.ID == p.ID }) {

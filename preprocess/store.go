@@ -78,11 +78,16 @@ type View struct {
 	Sightings []Sighting // ascending by Value; of one value there may be several, of different sources
 }
 
-// Point is one order in a column of an entity.
+// Point is one order in a column of an entity. It is small, since windows go through many: which order it is of is kept once for all its columns.
 type Point struct {
-	At      int64 // event time, microseconds since 1970
+	At    int64 // event time, microseconds since 1970
+	Value float64
+	*Ref  // never nil in what a store shows
+}
+
+// Ref tells which order a point is of, and when it came. It is not changed once it is shared.
+type Ref struct {
 	ID      schemas.OrderID
-	Value   float64
 	Arrival Arrival
 }
 

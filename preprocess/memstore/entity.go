@@ -52,7 +52,7 @@ func (e *entity) column(ask *preprocess.Ask, create bool) *column {
 func (e *entity) add(ask *preprocess.Ask, o *order) {
 	c := e.column(ask, true)
 	c.keep = max(c.keep, ask.Keep)
-	p := preprocess.Point{At: o.at, ID: o.id, Value: ask.Value, Arrival: o.arrival}
+	p := preprocess.Point{At: o.at, Value: ask.Value, Ref: o.Ref}
 	if ask.Column == "*" {
 		p.Value = 0 // so that all stores give the same
 	}

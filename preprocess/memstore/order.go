@@ -10,9 +10,9 @@ import (
 
 // order is the visit that holds an id.
 type order struct {
-	id       schemas.OrderID
+	*preprocess.Ref // shared with its points, which may outlive it
+
 	at       int64
-	arrival  preprocess.Arrival
 	content  uint64
 	seen     int64     // the newest event time of all when it came
 	labelled []string  // keys of the entities under which its labels are kept
@@ -22,8 +22,9 @@ type order struct {
 // orders holds the ids and forgets them in the order in which they came.
 type orders struct {
 	byID  map[schemas.OrderID]*order
-	slabs [][]order       // all orders, in the order of coming; the first ones of slabs[0] may be gone
-	gone  int             // how many of slabs[0]
+	slabs [][]order // all orders, in the order of coming; the first ones of slabs[0] may be gone
+	gone  int       // how many of slabs[0]
+	refs  []preprocess.Ref
 	ids   strings.Builder // copies of ids, so that an id does not keep the whole order alive that it was cut out of
 	keys  []string        // room for labelled
 }
@@ -45,9 +46,13 @@ func (s *orders) hold(v *preprocess.Visit, newest int64) (o *order, first bool) 
 		s.slabs = append(s.slabs, make([]order, 0, slabOrders))
 		last++
 	}
-	s.slabs[last] = append(s.slabs[last], order{id: s.copyID(v.ID), at: v.At, arrival: v.Arrival, content: v.Content, seen: newest})
+	if len(s.refs) == cap(s.refs) {
+		s.refs = make([]preprocess.Ref, 0, slabOrders)
+	}
+	s.refs = append(s.refs, preprocess.Ref{ID: s.copyID(v.ID), Arrival: v.Arrival})
+	s.slabs[last] = append(s.slabs[last], order{Ref: &s.refs[len(s.refs)-1], at: v.At, content: v.Content, seen: newest})
 	o = &s.slabs[last][len(s.slabs[last])-1]
-	s.byID[o.id] = o
+	s.byID[o.ID] = o
 	return o, true
 }
 
@@ -78,7 +83,7 @@ func (s *orders) expire(newest, keep int64) {
 		if newest-o.seen <= keep {
 			return
 		}
-		delete(s.byID, o.id)
+		delete(s.byID, o.ID)
 		*o = order{}
 		s.gone++
 	}
@@ -127,9 +132,9 @@ func (s *Store) learn(l *schemas.Label) {
 // label keeps the entities of an order's labels, and hands over what waited for it. A later feature set may ask for more entities than the first did.
 func (s *Store) label(o *order, v *preprocess.Visit, first bool) {
 	if first && len(s.waiting) > 0 {
-		if w := s.waiting[o.id]; w != nil {
+		if w := s.waiting[o.ID]; w != nil {
 			o.labels = w
-			delete(s.waiting, o.id)
+			delete(s.waiting, o.ID)
 		}
 	}
 	more := false
@@ -164,7 +169,7 @@ func (s *Store) mark(o *order) {
 	for _, key := range o.labelled {
 		e := s.entity(key, true)
 		for _, v := range o.labels.all {
-			e.mark(preprocess.Mark{At: o.at, ID: o.id, Known: v.known, Fraud: v.fraud})
+			e.mark(preprocess.Mark{At: o.at, ID: o.ID, Known: v.known, Fraud: v.fraud})
 		}
 	}
 }

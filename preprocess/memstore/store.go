@@ -83,13 +83,13 @@ func (s *Store) Learn(ctx context.Context, labels []schemas.Label) error {
 func (s *Store) visit(i int, v *preprocess.Visit, see func(int, *preprocess.Found)) {
 	s.newest = max(s.newest, v.At)
 	o, first := s.orders.hold(v, s.newest)
-	holds := o.arrival == v.Arrival
+	holds := o.Arrival == v.Arrival
 	s.meet(v, holds)
 	if holds {
 		s.label(o, v, first)
 	}
 	found := &s.found
-	found.First, found.Content, found.Again = o.arrival, o.content, !first
+	found.First, found.Content, found.Again = o.Arrival, o.content, !first
 	found.Views = slices.Grow(found.Views[:0], len(v.Asks))[:len(v.Asks)]
 	clear(found.Views)
 	for j, e := range s.met {

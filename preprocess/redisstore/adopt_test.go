@@ -3,6 +3,8 @@ package redisstore_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"verdict/preprocess"
 	"verdict/preprocess/storetest"
 )
@@ -28,11 +30,11 @@ func TestAdoptedVisitsFillNewColumns(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := []preprocess.Point{
-				{At: t0 + 10, ID: "o1", Value: 1, Arrival: visit(1, 10).Arrival},
-				{At: t0 + 30, ID: "o3", Value: 3, Arrival: visit(3, 30).Arrival},
-				{At: t0 + 40, ID: "o4", Value: 4, Arrival: fromFile(4, 40).Arrival},
+				{At: t0 + 10, Value: 1, Ref: &preprocess.Ref{ID: "o1", Arrival: visit(1, 10).Arrival}},
+				{At: t0 + 30, Value: 3, Ref: &preprocess.Ref{ID: "o3", Arrival: visit(3, 30).Arrival}},
+				{At: t0 + 40, Value: 4, Ref: &preprocess.Ref{ID: "o4", Arrival: fromFile(4, 40).Arrival}},
 			}
-			if got := found[3].Views[0].Points; len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
+			if got := found[3].Views[0].Points; len(got) != 3 || !cmp.Equal(got, want) {
 				t.Errorf("the new column holds %v, want %v", got, want)
 			}
 			if found[0].Content != 1 || found[0].First != visits[0].Arrival {

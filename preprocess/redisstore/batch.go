@@ -37,6 +37,7 @@ type batch struct {
 // room is memory that one call leaves to the next.
 type room struct {
 	points  []preprocess.Point
+	refs    []preprocess.Ref // of them
 	table   []uint32
 	columns []column
 	places  []*column
@@ -228,7 +229,10 @@ func (b *batch) readColumns() error {
 		n += c.size()
 	}
 	if cap(b.room.points) < n {
-		b.room.points = make([]preprocess.Point, n)
+		b.room.points, b.room.refs = make([]preprocess.Point, n), make([]preprocess.Ref, n)
+	}
+	for i := range n {
+		b.room.points[i].Ref = &b.room.refs[i]
 	}
 	points, d := b.room.points[:n], dedup{holders: b.repeats, seed: b.store.seed, table: b.room.table}
 	for i := range b.columns {

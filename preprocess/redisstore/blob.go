@@ -191,10 +191,11 @@ func (d *decoder) points(number int32) []preprocess.Point {
 	if n == 0 {
 		return nil
 	}
-	points := make([]preprocess.Point, n, n+spare)
+	points, refs := make([]preprocess.Point, n, n+spare), make([]preprocess.Ref, n)
 	at, offset := int64(0), int64(0)
 	for i := range points {
 		p := &points[i]
+		p.Ref = &refs[i]
 		at += d.varint()
 		p.At, p.ID, p.Value = at, schemas.OrderID(d.text()), d.value()
 		p.Arrival.Millis = d.varint() + at/1000

@@ -165,7 +165,7 @@ const forever = 1 << 62
 
 // add adds a visit's point, and says whether it is new.
 func (c *column) add(v *preprocess.Visit, ask *preprocess.Ask) bool {
-	p := preprocess.Point{At: v.At, ID: v.ID, Value: ask.Value, Arrival: v.Arrival}
+	p := preprocess.Point{At: v.At, Value: ask.Value, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}
 	if c.name == ordersAlone {
 		p.Value = 0
 	}

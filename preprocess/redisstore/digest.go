@@ -225,9 +225,10 @@ func (t *teller) tellColumn(name, entity, column string, reply *redis.RawCmd) er
 	if err != nil || len(members) == 0 {
 		return err
 	}
-	points := make([]preprocess.Point, len(members))
+	points, refs := make([]preprocess.Point, len(members)), make([]preprocess.Ref, len(members))
 	texts := make(map[pointKey]string, len(members)) // so that what is told is what stands there
 	for i, m := range members {
+		points[i].Ref = &refs[i]
 		if !readPoint(&points[i], m, column != ordersAlone) {
 			return errCorrupt
 		}

@@ -64,7 +64,7 @@ func appendPoint(dst []byte, v *preprocess.Visit, ask *preprocess.Ask) []byte {
 // ordersAlone is the column without values.
 const ordersAlone = "*"
 
-// readPoint is the reverse of appendPoint. The id is a part of member.
+// readPoint is the reverse of appendPoint, into a point that has a Ref. The id is a part of member.
 func readPoint(p *preprocess.Point, member string, valued bool) bool {
 	id, rest, found := strings.Cut(member, "\x00")
 	p.ID, p.Value = schemas.OrderID(id), 0

@@ -319,8 +319,11 @@ func drawMerged(t *rapid.T, merging *preprocess.Merging) preprocess.Merged {
 		}
 		at := t0 + r.Int64N(width) - 1e9*r.Int64N(2)
 		m.Add(preprocess.Point{
-			At: at, ID: schemas.OrderID(strconv.Itoa(r.IntN(1e9)) + "-" + strconv.Itoa(i)), Value: value,
-			Arrival: preprocess.Arrival{Millis: at/1000 + r.Int64N(1000), Source: -7, Offset: int64(i) * 5},
+			At: at, Value: value,
+			Ref: &preprocess.Ref{
+				ID:      schemas.OrderID(strconv.Itoa(r.IntN(1e9)) + "-" + strconv.Itoa(i)),
+				Arrival: preprocess.Arrival{Millis: at/1000 + r.Int64N(1000), Source: -7, Offset: int64(i) * 5},
+			},
 		}, 1e12)
 	}
 	return m
@@ -333,8 +336,11 @@ func TestMergedColumnIsSmall(t *testing.T) {
 		m := preprocess.Merged{Merging: *merging}
 		add := func(i int, at int64) {
 			m.Add(preprocess.Point{
-				At: at, ID: schemas.OrderID(fmt.Sprintf("%08d-0000-4000-8000-%012d", r.IntN(1e8), i)), Value: float64(r.IntN(1e6)) / 100,
-				Arrival: preprocess.Arrival{Millis: at/1000 + 40 + r.Int64N(100), Source: 3, Offset: int64(1e9 + 100*i)},
+				At: at, Value: float64(r.IntN(1e6)) / 100,
+				Ref: &preprocess.Ref{
+					ID:      schemas.OrderID(fmt.Sprintf("%08d-0000-4000-8000-%012d", r.IntN(1e8), i)),
+					Arrival: preprocess.Arrival{Millis: at/1000 + 40 + r.Int64N(100), Source: 3, Offset: int64(1e9 + 100*i)},
+				},
 			}, 25*60*minute)
 		}
 		for i := range 5 {
@@ -362,7 +368,7 @@ func FuzzReadMerged(f *testing.F) {
 		for _, n := range []int{1, 5, 500} {
 			m := preprocess.Merged{Merging: *merging}
 			for i := range n {
-				m.Add(preprocess.Point{At: t0 + int64(i)*minute, ID: "o", Value: r.Float64(), Arrival: preprocess.Arrival{Offset: int64(i)}}, 1e12)
+				m.Add(preprocess.Point{At: t0 + int64(i)*minute, Value: r.Float64(), Ref: &preprocess.Ref{ID: "o", Arrival: preprocess.Arrival{Offset: int64(i)}}}, 1e12)
 			}
 			f.Add(string(redisstore.AppendMerged(nil, &m)))
 		}

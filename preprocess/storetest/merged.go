@@ -137,7 +137,7 @@ func mergedFew(t *testing.T, s preprocess.Store) {
 	v.Asks[0].From = base + 100
 	got := exchange(t, s, v)[0].Views[0].Points
 	same(t, "those of a span", len(got), 33)
-	same(t, "the first of them", got[0], preprocess.Point{At: base + 102, ID: "o34", Value: 34, Arrival: visits[34].Arrival})
+	same(t, "the first of them", got[0], preprocess.Point{At: base + 102, Value: 34, Ref: &preprocess.Ref{ID: "o34", Arrival: visits[34].Arrival}})
 }
 
 // mergedValues: each value has its last time, however often it was seen.

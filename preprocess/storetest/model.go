@@ -72,7 +72,7 @@ func (m *model) add(a preprocess.Ask, v *preprocess.Visit) {
 	if a.Column == "*" {
 		value = 0
 	}
-	m.points = append(m.points, modelPoint{preprocess.Point{At: v.At, ID: v.ID, Value: value, Arrival: v.Arrival}, a.Key, a.Column})
+	m.points = append(m.points, modelPoint{preprocess.Point{At: v.At, Value: value, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}, a.Key, a.Column})
 }
 
 func (m *model) pointsOf(a preprocess.Ask) []preprocess.Point {

@@ -30,7 +30,7 @@ func pointBehaviours() []behaviour {
 func seesItself(t *testing.T, s preprocess.Store) {
 	v := order(1, 5, ask("customer:1", "amount", 12.5, 5))
 	found := exchange(t, s, v)
-	same(t, "points", found[0].Views[0].Points, []preprocess.Point{{At: v.At, ID: v.ID, Value: 12.5, Arrival: v.Arrival}})
+	same(t, "points", found[0].Views[0].Points, []preprocess.Point{{At: v.At, Value: 12.5, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}})
 	same(t, "who holds the id", found[0].First, v.Arrival)
 	same(t, "content", found[0].Content, v.Content)
 	if found[0].Views[0].Marks != nil {

@@ -56,7 +56,7 @@ func repeatIsNotSeen(t *testing.T, s preprocess.Store) {
 	found := exchange(t, s, again)[0]
 	same(t, "who holds the id", found.First, v.Arrival)
 	same(t, "content", found.Content, v.Content)
-	held := []preprocess.Point{{At: v.At, ID: v.ID, Value: 1, Arrival: v.Arrival}}
+	held := []preprocess.Point{{At: v.At, Value: 1, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}}
 	same(t, "what the repeat sees", found.Views[0].Points, held)
 	same(t, "what is kept", exchange(t, s, order(2, 99, ask("c", "x", 0, 98)))[0].Views[0].Points, held)
 	earlier := copyOf(v)
@@ -71,7 +71,7 @@ func repeatInBatch(t *testing.T, s preprocess.Store) {
 	again.Asks = []preprocess.Ask{ask("c", "x", 2, 98)}
 	last := order(2, 99, ask("c", "x", 0, 98))
 	found := exchange(t, s, v, again, last, copyOf(again), v)
-	held := []preprocess.Point{{At: v.At, ID: v.ID, Value: 1, Arrival: v.Arrival}}
+	held := []preprocess.Point{{At: v.At, Value: 1, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}}
 	for i := range found {
 		same(t, "points", found[i].Views[0].Points, held)
 	}

@@ -50,8 +50,8 @@ func addsSeen(t *testing.T, s preprocess.Store) {
 	w := order(2, 20, later(ask("c", "x", -1, 99)))
 	putting(t, s, []preprocess.Visit{w}, func(_ int, asks []preprocess.Ask) { asks[0].Value = 7.5 })
 	want := []preprocess.Point{
-		{At: v.At, ID: v.ID, Value: -1, Arrival: v.Arrival},
-		{At: w.At, ID: w.ID, Value: 7.5, Arrival: w.Arrival},
+		{At: v.At, Value: -1, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}},
+		{At: w.At, Value: 7.5, Ref: &preprocess.Ref{ID: w.ID, Arrival: w.Arrival}},
 	}
 	same(t, "what is kept", exchange(t, s, order(3, 30, looking(ask("c", "x", 0, 99))))[0].Views[0].Points, want)
 }
@@ -108,7 +108,7 @@ func redeliverySeen(t *testing.T, s preprocess.Store) {
 		v.Asks = []preprocess.Ask{later(ask("c", column, 3, to))}
 		exchange(t, s, v, v)
 		got := exchange(t, s, order(int(to)+1, 20, looking(ask("c", column, 0, 99))))[0].Views[0].Points
-		same(t, "what is kept", got, []preprocess.Point{{At: v.At, ID: v.ID, Value: 2, Arrival: v.Arrival}})
+		same(t, "what is kept", got, []preprocess.Point{{At: v.At, Value: 2, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}})
 	}
 }
 
@@ -116,7 +116,7 @@ func repeatSeen(t *testing.T, s preprocess.Store) {
 	v := order(1, 10, later(ask("c", "x", 1, 99)))
 	again := copyOf(v)
 	again.Asks = []preprocess.Ask{later(ask("c", "x", 2, 99)), later(ask("d", "x", 2, 99))}
-	held := []preprocess.Point{{At: v.At, ID: v.ID, Value: 1, Arrival: v.Arrival}}
+	held := []preprocess.Point{{At: v.At, Value: 1, Ref: &preprocess.Ref{ID: v.ID, Arrival: v.Arrival}}}
 	found := exchange(t, s, v, again)
 	same(t, "what the repeat sees", found[1].Views[0].Points, held)
 	exchange(t, s, again)
