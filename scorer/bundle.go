@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +29,9 @@ type Bundle struct {
 	margin   bool // the score is the raw score
 	adjust   calibration
 	engine   Engine
-	files    []string  // that it was read from
+	files    []string // that it was read from
+	golden   bool     // golden.csv must be there
+	notes    []string
 	scratch  sync.Pool // of *scratch
 }
 
@@ -54,61 +55,101 @@ func LoadBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 	return b, nil
 }
 
-// OpenBundle reads the bundle in dir without running its golden rows: for the tools that look into a bundle or write these rows.
+// OpenBundle reads the bundle in dir without running its golden rows: for the tools that look into a bundle or write these rows. A folder that has no
+// bundle.yaml but MLflow's MLmodel is read by that.
 func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
-	file := filepath.Join(dir, bundleFile)
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noBundle(dir, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the bundle: %w", err)
-	}
-	spec, err := parseBundle(file, text, slices.Sorted(maps.Keys(loaders)))
+	spec, err := readSpec(dir, loaders)
 	if err != nil {
 		return nil, err
 	}
+	file := filepath.Join(dir, spec.manifest)
 	model, err := within(dir, spec.file)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%d: file: %w", file, spec.fileLine, err)
 	}
-	engine, err := loaders[spec.format](model, spec.inputs)
+	engine, err := spec.load(model, loaders)
 	if err != nil {
 		return nil, fmt.Errorf("loading the model of %s: %w", file, err)
 	}
 	if engine.Outputs() != 1 {
 		return nil, fmt.Errorf("%s: the model has %d outputs, and a bundle's model has one: its score", file, engine.Outputs())
 	}
-	hash, err := hashFiles(dir, bundleFile, spec.file, goldenFile)
+	inputs := spec.inputs
+	if inputs == nil {
+		if inputs = engine.Inputs(); unnamed(inputs) {
+			return nil, fmt.Errorf("%s: neither a signature nor the model says what its features are called: write a bundle.yaml beside it", file)
+		}
+	}
+	hash, err := hashFiles(dir, spec.manifest, spec.file, goldenFile)
 	if err != nil {
 		return nil, fmt.Errorf("hashing the bundle: %w", err)
 	}
-	layout, err := schemas.NewLayout(schemas.Version{Name: spec.name, Version: spec.version}, spec.inputs)
+	version := schemas.Version{Name: spec.name, Version: spec.version, Hash: hash}
+	if version.Version == "" {
+		version.Version = hash[:8]
+	}
+	layout, err := schemas.NewLayout(schemas.Version{Name: version.Name, Version: version.Version}, inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: inputs: %w", file, err)
 	}
 	return &Bundle{
-		version: schemas.Version{Name: spec.name, Version: spec.version, Hash: hash}, features: spec.features,
-		layout: layout, margin: spec.margin, adjust: spec.calibration, engine: engine,
+		version: version, features: spec.features,
+		layout: layout, margin: spec.margin, adjust: spec.calibration, engine: engine, golden: spec.golden, notes: spec.notes,
 		files: []string{file, model, filepath.Join(dir, goldenFile)},
 	}, nil
 }
 
-// noBundle says what a folder without bundle.yaml is.
-func noBundle(dir string, err error) error {
+// readSpec reads bundle.yaml, or MLmodel where there is none.
+func readSpec(dir string, loaders map[string]Loader) (*bundleSpec, error) {
+	file := filepath.Join(dir, bundleFile)
+	text, err := os.ReadFile(file)
+	if err == nil {
+		return parseBundle(file, text, loaders)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the bundle: %w", err)
+	}
 	if _, missing := os.Stat(dir); missing != nil {
-		return fmt.Errorf("reading the bundle: %w", missing)
+		return nil, fmt.Errorf("reading the bundle: %w", missing)
 	}
-	if _, no := os.Stat(filepath.Join(dir, "MLmodel")); no == nil {
-		return fmt.Errorf("%s is an MLflow folder, which this version does not read: write a bundle.yaml beside its model", dir)
+	manifest, no := os.ReadFile(filepath.Join(dir, mlflowFile))
+	if no != nil {
+		return nil, fmt.Errorf("reading the bundle: %w", err)
 	}
-	return fmt.Errorf("reading the bundle: %w", err)
+	return parseMLflow(dir, manifest, loaders)
+}
+
+// load reads the model file.
+func (s *bundleSpec) load(file string, loaders map[string]Loader) (Engine, error) {
+	best := loaders[s.format+RoundsBest]
+	if s.best {
+		return best(file, s.inputs)
+	}
+	if s.early && best != nil {
+		if engine, err := best(file, s.inputs); err == nil {
+			return engine, nil
+		}
+	}
+	return loaders[s.format](file, s.inputs)
+}
+
+// unnamed says whether the names are those that LightGBM and XGBoost give to columns without names.
+func unnamed(names []string) bool {
+	for i, name := range names {
+		if name != fmt.Sprintf("Column_%d", i) && name != fmt.Sprintf("f%d", i) {
+			return false
+		}
+	}
+	return true
 }
 
 // Version returns the bundle's name, version, and the hash of its files.
 func (b *Bundle) Version() schemas.Version { return b.version }
 
-// FeatureSet returns the feature set that the model was trained on, as name@version.
+// Notes returns what who looks at the bundle should know, a line each; of most bundles nothing.
+func (b *Bundle) Notes() []string { return b.notes }
+
+// FeatureSet returns the feature set that the model was trained on, as name@version; "" when the bundle does not say, as an MLflow folder may not.
 func (b *Bundle) FeatureSet() string { return b.features }
 
 // Layout returns the features that the model reads, in its own order.
@@ -195,7 +236,7 @@ func (b *Bundle) locate(s *scratch, from *schemas.Layout) error {
 
 // fits says whether vectors of a layout can be scored.
 func (b *Bundle) fits(layout *schemas.Layout) error {
-	if b.features != layout.Features.String() {
+	if b.features != "" && b.features != layout.Features.String() {
 		return fmt.Errorf("model %s was trained on features %s, not on %s", b.version, b.features, layout.Features)
 	}
 	return b.locate(&scratch{}, layout)

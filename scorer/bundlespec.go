@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,15 +12,20 @@ import (
 	"verdict/schemas/strictyaml"
 )
 
-// bundleSpec is what bundle.yaml says.
+// bundleSpec is what bundle.yaml says, or the MLmodel of an MLflow folder.
 type bundleSpec struct {
+	manifest                string // bundle.yaml or MLmodel
 	name, version, features string
 	file                    string
 	fileLine                int
 	format                  string
-	inputs                  []string
+	best                    bool     // rounds: best
+	early                   bool     // the rounds up to the best where the file says which that is, else all: XGBoost's scikit-learn classes, of MLflow
+	inputs                  []string // nil, of MLflow alone: the model file's own
 	margin                  bool
 	calibration             calibration
+	golden                  bool     // whether golden.csv must be there
+	notes                   []string // what who looks at the bundle should know
 }
 
 // bundleReader is a bundle.yaml being read.
@@ -27,22 +33,25 @@ type bundleReader struct {
 	strictyaml.Document
 }
 
-func parseBundle(file string, text []byte, formats []string) (*bundleSpec, error) {
+func parseBundle(file string, text []byte, loaders map[string]Loader) (*bundleSpec, error) {
 	d := &bundleReader{Document: strictyaml.Document{File: file}}
 	root := d.Root(text)
 	if root == nil {
 		return nil, d.Err()
 	}
-	found := d.Only(root, "bundle", "name", "version", "features", "file", "format", "inputs", "output", "calibration")
-	s := &bundleSpec{name: d.Required(root, found, "name"), version: d.Required(root, found, "version"), features: d.Required(root, found, "features")}
+	found := d.Only(root, "bundle", "name", "version", "features", "file", "format", "inputs", "output", "calibration", "rounds")
+	s := &bundleSpec{manifest: bundleFile, golden: true, name: d.Required(root, found, "name"), version: d.Required(root, found, "version"), features: d.Required(root, found, "features")}
 	if n := found["features"]; n != nil && !isVersion(s.features) {
 		d.Fault(n, "features: the feature set that the model was trained on is wanted as name@version, such as card@1, not %q", s.features)
 	}
 	if s.file = d.Required(root, found, "file"); s.file != "" {
 		s.fileLine = found["file"].Line
 	}
-	if s.format = d.Required(root, found, "format"); s.format != "" && !slices.Contains(formats, s.format) {
-		d.Fault(found["format"], "%s", unknownFormat(s.format, formats))
+	if s.format = d.Required(root, found, "format"); s.format != "" && loaders[s.format] == nil {
+		d.Fault(found["format"], "%s", unknownFormat(s.format, formatsOf(loaders)))
+	}
+	if n := found["rounds"]; n != nil {
+		d.rounds(n, s, loaders)
 	}
 	s.inputs = d.inputs(root, found["inputs"])
 	if n := found["output"]; n != nil {
@@ -58,6 +67,30 @@ func parseBundle(file string, text []byte, formats []string) (*bundleSpec, error
 		s.calibration = d.calibration(n)
 	}
 	return s, d.Err()
+}
+
+// rounds reads which rounds of a boosted model are scored.
+func (d *bundleReader) rounds(n *yaml.Node, s *bundleSpec, loaders map[string]Loader) {
+	switch rounds := d.Text(n, "rounds"); {
+	case rounds == "":
+	case rounds != "all" && rounds != "best":
+		d.Fault(n, "rounds: %q is neither all nor best%s", rounds, schemas.Meant(rounds, []string{"all", "best"}))
+	case loaders[s.format] != nil && loaders[s.format+RoundsBest] == nil:
+		d.Fault(n, "rounds: a file of format %s holds the rounds that it was saved with, and all of them are scored", s.format)
+	default:
+		s.best = rounds == "best"
+	}
+}
+
+// formatsOf returns the formats that there are loaders for.
+func formatsOf(loaders map[string]Loader) []string {
+	var formats []string
+	for _, name := range slices.Sorted(maps.Keys(loaders)) {
+		if !strings.HasSuffix(name, RoundsBest) {
+			formats = append(formats, name)
+		}
+	}
+	return formats
 }
 
 // isVersion says whether s is of the form name@version.

@@ -27,5 +27,9 @@ type Engine interface {
 	Contributions(row, out []float64) error
 }
 
-// Loader reads a model file of one format. inputs are the features that the bundle feeds it, in its order; a file that names others is refused.
+// RoundsBest ends the name of the loader that reads a format's models up to their best round, for rounds: best, where the one without it reads all.
+const RoundsBest = "/best"
+
+// Loader reads a model file of one format. inputs are the features that the bundle feeds it, in its order; a file that names others is refused. When inputs is nil the file's
+// own names are taken.
 type Loader func(path string, inputs []string) (Engine, error)

@@ -67,10 +67,10 @@ func (s *Scorer) Parts() []string {
 		} else if len(d.routes) > 0 {
 			line += ", for all other orders"
 		}
-		parts = append(parts, line)
+		parts = append(append(parts, line), b.remarks()...)
 	}
 	for _, c := range d.challengers {
-		parts = append(parts, "challenger "+c.bundle.describe()+", on "+c.describe())
+		parts = append(append(parts, "challenger "+c.bundle.describe()+", on "+c.describe()), c.bundle.remarks()...)
 	}
 	if len(d.challengers) > 0 && d.patience > 0 {
 		parts = append(parts, fmt.Sprintf("  decisions wait for challengers up to %s", d.patience))
@@ -84,7 +84,20 @@ func (s *Scorer) Parts() []string {
 
 // describe says what a bundle is.
 func (b *Bundle) describe() string {
-	return fmt.Sprintf("%s (%s): %d inputs of %s", b.version, b.version.Hash, len(b.layout.Names), b.features)
+	of := b.features
+	if of == "" {
+		of = "any feature set"
+	}
+	return fmt.Sprintf("%s (%s): %d inputs of %s", b.version, b.version.Hash, len(b.layout.Names), of)
+}
+
+// remarks returns the notes as lines below what they are of.
+func (b *Bundle) remarks() []string {
+	var lines []string
+	for _, note := range b.notes {
+		lines = append(lines, "  "+note)
+	}
+	return lines
 }
 
 // describe says which orders a route is for.
