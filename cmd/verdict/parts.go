@@ -27,7 +27,11 @@ type parts struct {
 
 // modelLoaders are the model formats that a bundle may have.
 func modelLoaders() map[string]scorer.Loader {
-	return map[string]scorer.Loader{"lightgbm": treemodel.Load, "xgboost": treemodel.LoadXGBoost}
+	return map[string]scorer.Loader{
+		"lightgbm":                    treemodel.Load,
+		"xgboost":                     treemodel.LoadXGBoost,
+		"xgboost" + scorer.RoundsBest: treemodel.LoadXGBoostBest,
+	}
 }
 
 // loadParts reads every file that cfg names. The error joins all that is wrong with them.

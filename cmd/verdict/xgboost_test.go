@@ -72,29 +72,52 @@ func TestModelInspectAndCheckReadXGBoostModels(t *testing.T) {
 	}
 }
 
-// leaves scores XGBoost files wrong, and so it is not asked.
-func TestModelCheckOfAnXGBoostBundle(t *testing.T) {
+// xgboostBundle writes a bundle of a model with the scores of a sample.
+func xgboostBundle(t *testing.T, file, sample, more string) string {
+	t.Helper()
 	dir := t.TempDir()
-	model, err := os.ReadFile(xgboostModels + "binary.json")
+	model, err := os.ReadFile(xgboostModels + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, want := xgboostRows(t, "binary", "predicted_0")
+	rows, want := xgboostRows(t, sample, "predicted_0")
 	lines := strings.Split(strings.TrimSpace(rows), "\n")[:21]
 	golden := lines[0] + ",score\n"
 	for i, line := range lines[1:] {
 		golden += line + "," + strconv.FormatFloat(want[i], 'g', -1, 64) + "\n"
 	}
-	bundle := "name: card\nversion: 7\nfeatures: card@1\nfile: model.json\nformat: xgboost\ninputs: [amount, count_1d, mean_7d, country, gap]\n"
+	bundle := "name: card\nversion: 7\nfeatures: card@1\nfile: model.json\nformat: xgboost\ninputs: [amount, count_1d, mean_7d, country, gap]\n" + more
 	for name, text := range map[string]string{"model.json": string(model), "golden.csv": golden, "bundle.yaml": bundle} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out := mustRunModel(t, "", "check", "--model", dir)
+	return dir
+}
+
+// leaves scores XGBoost files wrong, and so it is not asked.
+func TestModelCheckOfAnXGBoostBundle(t *testing.T) {
+	out := mustRunModel(t, "", "check", "--model", xgboostBundle(t, "binary.json", "binary", ""))
 	for _, want := range []string{"XGBoost 3.2.0", "20 rows score as they should", "leaves): not asked", "bundle card@7"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q does not say %q", out, want)
 		}
+	}
+}
+
+func TestAnXGBoostBundleSaysWhichRoundsCount(t *testing.T) {
+	for _, c := range []struct{ sample, rounds, want string }{
+		{"stopped", "", "score as they should"}, {"stopped", "rounds: all\n", "score as they should"}, {"best_stopped", "rounds: best\n", "score as they should"}, {"best_stopped", "", "golden"},
+	} {
+		out, err := runModel(t, "", "check", "--model", xgboostBundle(t, "stopped.json", c.sample, c.rounds))
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, c.want) {
+			t.Errorf("%s, %q: %s", c.sample, c.rounds, out)
+		}
+	}
+	if _, err := runModel(t, "", "check", "--model", xgboostBundle(t, "binary.json", "binary", "rounds: best\n")); err == nil || !strings.Contains(err.Error(), "best_iteration") {
+		t.Errorf("a model that does not say its best round: %v", err)
 	}
 }

@@ -148,6 +148,10 @@ def golden(folder, prefix):
         write(folder, p + "vector", vector, plain)
     if VERSION >= (1, 6):
         write(folder, p + "poisson", train(x, y["count"], {"objective": "count:poisson", "base_score": 0.7}), plain, form="ubj", **more)
+    if VERSION >= (3, 3):
+        write(folder, p + "expectile", train(x, y["value"], {"objective": "reg:expectileerror", "expectile_alpha": 0.3}, rounds=3), plain)
+        quantiles = {"objective": "reg:quantileerror", "quantile_alpha": [0.2, 0.5, 0.55], "max_depth": 4}
+        write(folder, p + "quantiles", train(x, y["value"], quantiles, rounds=3), plain)
     if few:
         return
     for objective, on in OBJECTIVES.items():
