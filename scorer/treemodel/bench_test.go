@@ -46,41 +46,50 @@ func BenchmarkAgainstLeaves(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		const n = 1000
+		const n, all = 1000, 20_000
 		width := len(m.Inputs())
-		rows, out := benchmarkRows(n, width), make([]float64, n)
+		rows, out := benchmarkRows(all, width), make([]float64, n)
 		if made, err := os.ReadFile("testdata/bench/rows.f64"); err == nil && name != "example" {
 			if _, err := binary.Decode(made, binary.LittleEndian, rows); err != nil {
 				b.Fatal(err)
 			}
 		}
-		// Few rows a turn for what is slow, so that a turn is over before the machine does something else.
-		const few = 100
+		// Fewer rows a turn for what is slow, so that a turn is over before the machine does something else; other rows each turn, or the processor would come
+		// to know their ways through the trees.
+		const few = 500
+		at := 0
+		next := func(count int) []float64 {
+			if at += count; at > all {
+				at = count
+			}
+			return rows[(at-count)*width : at*width]
+		}
 		turns := []struct {
 			name string
 			rows int
-			do   func()
+			do   func(rows []float64)
 		}{
-			{"single", few, func() {
-				for i := range few {
+			{"single", n, func(rows []float64) {
+				for i := range n {
 					_ = m.Raw(rows[i*width:(i+1)*width], out[i:i+1])
 				}
 			}},
-			{"batch", n, func() { _ = m.Raw(rows, out) }},
-			{"plain", few, func() { m.RawPlain(rows[:few*width], out[:few]) }},
-			{"leaves-single", few, func() {
+			{"batch", n, func(rows []float64) { _ = m.Raw(rows, out) }},
+			{"plain", few, func(rows []float64) { m.RawPlain(rows, out[:few]) }},
+			{"leaves-single", few, func(rows []float64) {
 				for i := range few {
 					out[i] = other.PredictSingle(rows[i*width:(i+1)*width], 0)
 				}
 			}},
-			{"leaves-batch", few, func() { _ = other.PredictDense(rows[:few*width], few, width, out, 0, 1) }},
+			{"leaves-batch", few, func(rows []float64) { _ = other.PredictDense(rows, few, width, out, 0, 1) }},
 		}
 		b.Run(name, func(b *testing.B) {
 			least := make(map[string]float64)
 			for b.Loop() {
 				for _, turn := range turns {
+					rows := next(turn.rows)
 					begin := time.Now()
-					turn.do()
+					turn.do(rows)
 					if took := float64(time.Since(begin).Nanoseconds()) / float64(turn.rows); least[turn.name] == 0 || took < least[turn.name] {
 						least[turn.name] = took
 					}

@@ -11,7 +11,7 @@ import (
 type fast struct {
 	f       *forest
 	scales  []scale
-	first   []uint32 // :: scale → where its first line begins in quick.index
+	first   []uint32 // :: scale → the first of its classes among those of all scales; and last, the one that clears nothing
 	quick   quick
 	ranked  ranked
 	units   []unit
@@ -20,7 +20,7 @@ type fast struct {
 	working sync.Pool
 }
 
-// unit is tiles, groups or trees.
+// unit is a run, groups or trees.
 type unit struct {
 	kernel   kernelKind
 	from, to uint32
@@ -44,10 +44,10 @@ const (
 
 // work is what a call works in.
 type work struct {
-	at    []uint32 // :: row × scales + scale → where the line of the row's class begins
-	codes []uint16 // :: row × slots + slot → code
-	words []uint64 // of the widest tile
-	exits []uint32 // of the tile with the most trees, and of a group
+	classes []uint32 // :: row × first + scale → the row's class, among those of all scales
+	codes   []uint16 // :: row × slots + slot → code
+	words   []uint64 // of the widest run
+	exits   []uint32 // of the run with the most trees, and of a group
 }
 
 // raw sums the trees for rows of width values.
@@ -58,8 +58,8 @@ func (k *fast) raw(rows, out []float64, width int) {
 	if w == nil {
 		w = k.newWork()
 	}
-	if size := min(n, block); len(w.at) < size*len(k.scales) || len(w.codes) < size*len(k.ranked.slots) {
-		w.at, w.codes = make([]uint32, size*len(k.scales)), make([]uint16, size*len(k.ranked.slots))
+	if size := min(n, block); len(w.classes) < size*len(k.first) || len(w.codes) < size*len(k.ranked.slots) {
+		w.classes, w.codes = make([]uint32, size*len(k.first)), make([]uint16, size*len(k.ranked.slots))
 	}
 	for from := 0; from < n; from += block {
 		to := min(from+block, n)
@@ -70,8 +70,8 @@ func (k *fast) raw(rows, out []float64, width int) {
 
 func (k *fast) newWork() *work {
 	words, exits := uint32(0), uint32(groupTrees)
-	for _, t := range k.quick.tiles {
-		words, exits = max(words, t.words), max(exits, t.placesTo-t.placesFrom)
+	for _, r := range k.quick.runs {
+		words, exits = max(words, r.words), max(exits, r.placesTo-r.placesFrom)
 	}
 	return &work{words: make([]uint64, words), exits: make([]uint32, exits)}
 }
@@ -100,22 +100,23 @@ func (k *fast) block(w *work, rows, out []float64, width int) {
 
 // look finds the classes of row i's values.
 func (k *fast) look(w *work, i int, row []float64) {
-	at := w.at[i*len(k.scales):]
+	classes := w.classes[i*len(k.first):]
+	classes[len(k.scales)] = k.first[len(k.scales)]
 	for s := range k.scales {
 		scale := &k.scales[s]
 		x := row[scale.feature]
 		if k.f.single {
 			x = float64(float32(x))
 		}
-		at[s] = scale.class(x)
+		classes[s] = scale.class(x)
 	}
 	codes := w.codes[i*len(k.ranked.slots):]
 	for s := range k.ranked.slots {
 		slot := &k.ranked.slots[s]
-		codes[s] = slot.code(at[slot.scale], &k.scales[slot.scale])
+		codes[s] = slot.code(classes[slot.scale], &k.scales[slot.scale])
 	}
-	for s, first := range k.first {
-		at[s] = first + at[s]*k.quick.width
+	for s := range k.scales {
+		classes[s] += k.first[s]
 	}
 }
 
@@ -124,7 +125,7 @@ func addUnit[T float32 | float64](k *fast, w *work, u *unit, i int, row []float6
 	leaves := k.f.leaves
 	switch u.kernel {
 	case quickKernel:
-		return addQuick(&k.quick, leaves, u.from, u.to, w.at[i*len(k.scales):(i+1)*len(k.scales)], w.words, sum)
+		return addQuick(&k.quick, leaves, &k.quick.runs[u.from], w.classes[i*len(k.first):(i+1)*len(k.first)], w.words, sum)
 	case rankedKernel:
 		codes := w.codes[i*len(k.ranked.slots) : (i+1)*len(k.ranked.slots)]
 		exits := (*[groupTrees]uint32)(w.exits[:groupTrees])
@@ -150,9 +151,9 @@ func (k *fast) add(w *work, u *unit, i int, row, out []float64) {
 		n := 1
 		switch u.kernel {
 		case quickKernel:
-			tile := &k.quick.tiles[at]
-			n = int(tile.placesTo - tile.placesFrom)
-			k.quick.exits(at, w.at[i*len(k.scales):(i+1)*len(k.scales)], w.words, w.exits[:n])
+			run := &k.quick.runs[at]
+			n = int(run.placesTo - run.placesFrom)
+			k.quick.exits(run, w.classes[i*len(k.first):(i+1)*len(k.first)], w.words, w.exits[:n])
 		case rankedKernel:
 			n = int(k.ranked.groups[at].trees)
 			k.ranked.exits(&k.ranked.groups[at], w.codes[i*len(k.ranked.slots):(i+1)*len(k.ranked.slots)], (*[groupTrees]uint32)(w.exits[:groupTrees]))

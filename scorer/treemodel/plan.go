@@ -1,12 +1,12 @@
 package treemodel
 
-// The costs that a kernel is chosen by, in nanoseconds or so: to find the pattern of one feature for a tile, to combine one word of it, and to go one level
-// down with a group of eight trees.
+// The costs that a kernel is chosen by, in nanoseconds or so: to find the line of one feature, to combine one word of it, and to go one level down with a
+// group of eight trees.
 const (
-	patternCost = 3
-	wordCost    = 0.3
-	levelCost   = 8
-	// shortRun is how many trees are too few for a tile of their own between trees that another kernel scores.
+	lineCost  = 3
+	wordCost  = 0.2
+	levelCost = 8
+	// shortRun is how many trees are too few for a run of their own between trees that another kernel scores.
 	shortRun = 8
 )
 
@@ -152,7 +152,7 @@ func (p *planner) build() (*fast, float64, error) {
 	k := &fast{f: f, simple: f.outputs == 1 && f.vector == 0 && f.linear == nil}
 	byBits, byRank := p.features()
 	scale := make([]uint16, len(p.scales))
-	q := quickBuilder{f: f, scale: scale, limit: p.tileWords()}
+	q := quickBuilder{f: f, scale: scale}
 	for feature, s := range p.scales {
 		if !byBits[feature] && !byRank[feature] {
 			continue
@@ -162,10 +162,6 @@ func (p *planner) build() (*fast, float64, error) {
 		}
 		scale[feature] = uint16(len(k.scales))
 		k.scales = append(k.scales, s)
-		q.first = append(q.first, q.lines)
-		if byBits[feature] {
-			q.lines += s.classes
-		}
 	}
 	q.scales = k.scales
 	r := rankedBuilder{f: f, scales: k.scales, scale: scale, slot: make(map[uint32]uint16)}
@@ -179,11 +175,7 @@ func (p *planner) build() (*fast, float64, error) {
 	if k.quick, err = q.finish(); err != nil {
 		return nil, 0, err
 	}
-	k.ranked = r.finish()
-	k.first = q.first
-	for s := range k.first {
-		k.first[s] *= k.quick.width
-	}
+	k.ranked, k.first = r.finish(), q.first
 	k.bytes = k.size()
 	return k, k.quick.cost(), nil
 }
@@ -199,7 +191,7 @@ func (p *planner) addTree(k *fast, q *quickBuilder, r *rankedBuilder, t int) {
 		u := &k.units[n]
 		switch kernel {
 		case quickKernel:
-			u.from = uint32(len(q.q.tiles))
+			u.from = uint32(len(q.q.runs))
 		case rankedKernel:
 			u.from = uint32(len(r.r.groups))
 		default:
@@ -210,7 +202,7 @@ func (p *planner) addTree(k *fast, q *quickBuilder, r *rankedBuilder, t int) {
 	switch kernel {
 	case quickKernel:
 		q.add(t)
-		u.to = uint32(len(q.q.tiles))
+		u.to = uint32(len(q.q.runs))
 	case rankedKernel:
 		r.add(t)
 		u.to = uint32(len(r.r.groups))
@@ -239,29 +231,16 @@ func (p *planner) features() (byBits, byRank []bool) {
 // cost returns what a row takes without what every kernel does.
 func (q *quick) cost() float64 {
 	cost := 0.0
-	for _, t := range q.tiles {
-		cost += float64(t.scalesTo-t.scalesFrom) * (patternCost + wordCost*float64(t.words))
+	for _, r := range q.runs {
+		cost += float64(r.askedTo-r.askedFrom) * (lineCost + wordCost*float64(r.words))
 	}
-	return cost
-}
-
-// tileWords returns how many words a tile is to have.
-func (p *planner) tileWords() uint32 {
-	leaves := uint32(0)
-	for _, t := range p.trees {
-		if t.kernel == quickKernel {
-			leaves += t.leaves
-		}
-	}
-	if leaves <= fewWords*quickLeaves {
-		return fewWords
-	}
-	return tileWords
+	return cost + wordCost*float64(len(q.extras))/8
 }
 
 // size returns the bytes of the tables.
 func (k *fast) size() int {
-	n := 2*len(k.quick.index) + 8*len(k.quick.patterns) + 8*len(k.quick.places) + 24*len(k.quick.tiles) + 2*len(k.quick.scales)
+	q := &k.quick
+	n := 8*len(q.table) + 16*len(q.extras) + 12*len(q.cells) + 8*len(q.places) + 24*len(q.runs) + 2*len(q.asked)
 	n += 8*len(k.ranked.nodes) + 4*len(k.ranked.leaves) + 36*len(k.ranked.groups) + 12*len(k.ranked.slots)
 	for i := range k.scales {
 		n += 8*(len(k.scales[i].keys)+len(k.scales[i].shown)) + 2*len(k.scales[i].categories)

@@ -6,53 +6,62 @@ import "math"
 // its value. A tree is a run of bits, one a leaf from left to right. A split that sends the row right clears the leaves on its left; what is lowest of the
 // bits that all splits leave is the leaf that the row falls into. So a row takes one line of each feature, and the lines are combined with AND.
 //
-// Trees are packed into words in file order, and words into tiles. From one class of a feature to the next few words change, so a line is not words, but
-// says for each tile which of the tile's patterns is the line's. A small model has one tile, and few patterns are alike; a large one has many, so that its
-// tables grow with its splits, not with their square, and stay in the nearer caches.
+// Trees are packed into words in file order. In large models there is a line for every few ranks only, and the splits between that and the row's own rank
+// clear their leaves one by one: the tables stay near the size of the model, and in nearer caches, for little work.
 type quick struct {
-	width    uint32   // tiles of a line
-	tiles    []tile   //
-	scales   []uint16 // of all tiles: the features that their trees ask
-	index    []uint16 // :: line × width + tile → the tile's pattern
-	patterns []uint64 // of all tiles; each tile's first clears nothing
-	places   []place  // of all trees, in file order
+	runs   []run
+	asked  []uint16 // of all runs: the scales that their trees ask, and none of them, which clears nothing, to make the number even
+	cells  []cell   // :: run × classes + class → what it does, the classes of all scales being numbered one after the other
+	table  []uint64 // of lines
+	extras []extra
+	places []place // of all trees, in file order
 }
 
-type tile struct {
-	words                uint32 // of each pattern
-	patterns             uint32 // where its patterns begin
-	scalesFrom, scalesTo uint32
+// run is trees that follow each other in the file.
+type run struct {
+	words                uint32 // of a line
+	cells                uint32 // where its cells begin
+	askedFrom, askedTo   uint32
 	placesFrom, placesTo uint32
 }
 
-// place is where a tree's bits are: its first leaf (32 bits) · the word within the tile (24) · the bit there (8).
+// cell is what a class does: a line, which begins at line, and extras.
+type cell struct{ line, from, to uint32 }
+
+// extra is a split that sends the row right.
+type extra struct {
+	keeps uint64 // what it leaves of its word
+	word  uint32
+}
+
+// place is where a tree's bits are: its first leaf (32 bits) · the word (24) · the bit there (8).
 type place uint64
 
-const quickLeaves = 64
+const (
+	quickLeaves = 64
+	maxWords    = 1<<24 - 1
+)
 
-// addQuick adds the leaves that row falls into in the tiles from tile to tile, in T's arithmetic. at is, by scale, where the line of the row's class
-// begins. It is for sums of one output.
-func addQuick[T float32 | float64](q *quick, leaves []float64, from, to uint32, at []uint32, words []uint64, sum T) T {
-	for t := from; t < to; t++ {
-		q.and(t, at, words)
-		for _, p := range q.places[q.tiles[t].placesFrom:q.tiles[t].placesTo] {
-			sum += T(leaves[p.exit(words)])
-		}
+// addQuick adds the leaves that a row falls into in a run, in T's arithmetic. classes are the row's, by scale. It is for sums of one output.
+func addQuick[T float32 | float64](q *quick, leaves []float64, r *run, classes []uint32, words []uint64, sum T) T {
+	q.and(r, classes, words)
+	for _, p := range q.places[r.placesFrom:r.placesTo] {
+		sum += T(leaves[p.exit(words)])
 	}
 	return sum
 }
 
-// exits writes the leaves that row falls into in one tile.
-func (q *quick) exits(t uint32, at []uint32, words []uint64, exits []uint32) {
-	q.and(t, at, words)
-	for i, p := range q.places[q.tiles[t].placesFrom:q.tiles[t].placesTo] {
+// exits writes the leaves that a row falls into in a run.
+func (q *quick) exits(r *run, classes []uint32, words []uint64, exits []uint32) {
+	q.and(r, classes, words)
+	for i, p := range q.places[r.placesFrom:r.placesTo] {
 		exits[i] = p.exit(words)
 	}
 }
 
 // exit returns the leaf whose bit is the tree's lowest.
 func (p place) exit(words []uint64) uint32 {
-	w := words[p>>8&(1<<24-1)] >> (p & 63)
+	w := words[p>>8&maxWords] >> (p & 63)
 	return uint32(p>>32) + uint32(lowest[(w&-w)*deBruijn>>58])
 }
 
@@ -65,36 +74,41 @@ var lowest = [64]uint8{
 	63, 55, 48, 27, 60, 41, 37, 16, 46, 35, 44, 21, 52, 32, 23, 11, 54, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
 }
 
-// and combines the patterns of all features that the tile's trees ask, up to eight at once.
-func (q *quick) and(t uint32, at []uint32, words []uint64) {
-	tile := &q.tiles[t]
-	n := int(tile.words)
-	words = words[:n]
+// and combines what all features that the run's trees ask leave, up to eight lines at once. The builder has filled the list of features up to what comes
+// out even.
+func (q *quick) and(r *run, classes []uint32, words []uint64) {
+	words = words[:r.words]
 	for i := range words {
 		words[i] = math.MaxUint64
 	}
-	patterns := q.patterns[tile.patterns:]
-	scales := q.scales[tile.scalesFrom:tile.scalesTo]
-	pattern := func(s uint16) []uint64 {
-		from := int(q.index[at[s]+t]) * n
-		return patterns[from : from+n]
+	cells, asked := q.cells[r.cells:], q.asked[r.askedFrom:r.askedTo]
+	line := func(s uint16) []uint64 {
+		from := cells[classes[s]].line
+		return q.table[from : from+uint32(len(words))]
 	}
-	for len(scales) >= 8 {
-		s := scales[:8]
-		and8(words, pattern(s[0]), pattern(s[1]), pattern(s[2]), pattern(s[3]), pattern(s[4]), pattern(s[5]), pattern(s[6]), pattern(s[7]))
-		scales = scales[8:]
+	rest := asked
+	for len(rest) >= 8 {
+		s := rest[:8]
+		and8(words, line(s[0]), line(s[1]), line(s[2]), line(s[3]), line(s[4]), line(s[5]), line(s[6]), line(s[7]))
+		rest = rest[8:]
 	}
-	if len(scales) >= 4 {
-		s := scales[:4]
-		and4(words, pattern(s[0]), pattern(s[1]), pattern(s[2]), pattern(s[3]))
-		scales = scales[4:]
+	if len(rest) >= 4 {
+		s := rest[:4]
+		and4(words, line(s[0]), line(s[1]), line(s[2]), line(s[3]))
+		rest = rest[4:]
 	}
-	if len(scales) >= 2 {
-		and2(words, pattern(scales[0]), pattern(scales[1]))
-		scales = scales[2:]
+	if len(rest) >= 2 {
+		and2(words, line(rest[0]), line(rest[1]))
 	}
-	if len(scales) > 0 {
-		and1(words, pattern(scales[0]))
+	if len(q.extras) == 0 {
+		return
+	}
+	for _, s := range asked {
+		c := &cells[classes[s]]
+		extras := q.extras[c.from:c.to]
+		for i := range extras {
+			words[extras[i].word] &= extras[i].keeps
+		}
 	}
 }
 
@@ -116,13 +130,6 @@ func and2(out, a, b []uint64) {
 	a, b = a[:len(out)], b[:len(out)]
 	for i := range out {
 		out[i] &= a[i] & b[i]
-	}
-}
-
-func and1(out, a []uint64) {
-	a = a[:len(out)]
-	for i := range out {
-		out[i] &= a[i]
 	}
 }
 

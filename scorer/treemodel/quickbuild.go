@@ -11,10 +11,10 @@ import (
 var errTables = errors.New("tables too large")
 
 const (
-	// fewWords is how many words a model may have to be one tile.
-	fewWords = 96
-	// tileWords is how many words a tile has otherwise.
-	tileWords = 16
+	// freeTable is what a table of a line for every rank may have, whatever the model's size: a processor's nearer cache holds it.
+	freeTable = 512 << 10
+	// tableSplit is what it may have a split otherwise: about a third of a split's text.
+	tableSplit = 48
 )
 
 // quickBuilder tabulates trees.
@@ -22,24 +22,23 @@ type quickBuilder struct {
 	f      *forest
 	scales []scale
 	scale  []uint16 // :: feature → scale
-	first  []uint32 // :: scale → its first line
-	lines  uint32
-	limit  uint32 // words of a tile, at most
+	first  []uint32 // :: scale → the first of its classes
+	shift  uint8    // there is a line for every 1<<shift ranks
 	q      quick
-	splits []quickSplit // of all tiles
+	splits []quickSplit // of all runs
 	used   uint32       // bits of the last word
-	closed bool         // the last tile takes no more
+	closed bool         // the last run takes no more
 }
 
 // quickSplit is a split, with what it does to its word.
 type quickSplit struct {
-	order uint64 // tile (32 bits) · scale (16) · rank of its threshold (16)
+	order uint64 // run (32 bits) · scale (16) · rank of its threshold (16)
 	keeps uint64 // what is left of the word when the split sends a row right
-	word  uint32 // of the tile
+	word  uint32
 	node  int32
 }
 
-func (s *quickSplit) tile() uint32  { return uint32(s.order >> 32) }
+func (s *quickSplit) run() uint32   { return uint32(s.order >> 32) }
 func (s *quickSplit) scale() uint16 { return uint16(s.order >> 16) }
 func (s *quickSplit) rank() uint32  { return uint32(uint16(s.order)) }
 
@@ -47,15 +46,15 @@ func (s *quickSplit) rank() uint32  { return uint32(uint16(s.order)) }
 func (b *quickBuilder) add(t int) {
 	f := b.f
 	first, count := f.leafRun(t)
-	tile := b.room(count)
-	word := tile.words - 1
+	r := b.room(count)
+	word := r.words - 1
 	b.q.places = append(b.q.places, place(first)<<32|place(word)<<8|place(b.used))
-	tile.placesTo++
+	r.placesTo++
 	f.each(f.roots[t], func(i int32) {
 		n := &f.nodes[i]
 		from, to := f.leftmost(i), f.leftmost(n.right)
-		run := (uint64(1)<<(to-from) - 1) << (from - first + b.used)
-		s := quickSplit{order: uint64(len(b.q.tiles)-1)<<32 | uint64(b.scale[n.feature])<<16, keeps: ^run, word: word, node: i}
+		clears := (uint64(1)<<(to-from) - 1) << (from - first + b.used)
+		s := quickSplit{order: uint64(len(b.q.runs)-1)<<32 | uint64(b.scale[n.feature])<<16, keeps: ^clears, word: word, node: i}
 		if !n.kind.isCategorical() {
 			s.order |= uint64(b.scales[s.scale()].rank(n.threshold))
 		}
@@ -64,141 +63,186 @@ func (b *quickBuilder) add(t int) {
 	b.used += count
 }
 
-// room returns the tile whose last word has so many bits left.
-func (b *quickBuilder) room(bits uint32) *tile {
-	if n := len(b.q.tiles); n == 0 || b.closed || b.used+bits > quickLeaves && b.q.tiles[n-1].words == b.limit {
+// room returns the run whose last word has so many bits left.
+func (b *quickBuilder) room(bits uint32) *run {
+	if len(b.q.runs) == 0 || b.closed {
 		at := uint32(len(b.q.places))
-		b.q.tiles = append(b.q.tiles, tile{placesFrom: at, placesTo: at})
+		b.q.runs = append(b.q.runs, run{placesFrom: at, placesTo: at})
 		b.used, b.closed = quickLeaves, false
 	}
-	tile := &b.q.tiles[len(b.q.tiles)-1]
+	r := &b.q.runs[len(b.q.runs)-1]
 	if b.used+bits > quickLeaves {
-		tile.words++
+		r.words++
 		b.used = 0
 	}
-	return tile
+	return r
 }
 
-// end closes the tile, so that the next tree begins another.
+// end closes the run, so that the next tree begins another.
 func (b *quickBuilder) end() { b.closed = true }
 
 // finish makes the tables.
 func (b *quickBuilder) finish() (quick, error) {
 	q := &b.q
-	q.width = uint32(len(q.tiles))
-	if 2*int(b.lines)*len(q.tiles) > maxTables {
+	classes := uint32(0)
+	for i := range b.scales {
+		b.first = append(b.first, classes)
+		classes += b.scales[i].classes
+	}
+	b.first = append(b.first, classes) // what clears nothing
+	classes++
+	if 12*int(classes)*len(q.runs) > maxTables {
 		return quick{}, errTables
 	}
-	q.index = make([]uint16, int(b.lines)*len(q.tiles))
+	q.cells = make([]cell, int(classes)*len(q.runs))
 	slices.SortFunc(b.splits, func(x, y quickSplit) int { return cmp.Compare(x.order, y.order) })
+	b.widen()
 	rest := b.splits
-	for t := range q.tiles {
+	for i := range q.runs {
 		n := 0
-		for n < len(rest) && rest[n].tile() == uint32(t) {
+		for n < len(rest) && rest[n].run() == uint32(i) {
 			n++
 		}
-		if err := b.fill(uint32(t), rest[:n]); err != nil {
+		r := &q.runs[i]
+		r.cells = uint32(i) * classes
+		if err := b.fill(r, rest[:n]); err != nil {
 			return quick{}, err
 		}
 		rest = rest[n:]
 	}
-	b.splits, q.patterns, q.scales = nil, slices.Clip(q.patterns), slices.Clip(q.scales)
+	q.table, q.extras, q.asked, q.cells = slices.Clip(q.table), slices.Clip(q.extras), slices.Clip(q.asked), slices.Clip(q.cells)
 	return *q, nil
 }
 
-// fill tabulates one tile.
-func (b *quickBuilder) fill(t uint32, splits []quickSplit) error {
+// widen chooses how many ranks have a line together: as few as the table may have.
+func (b *quickBuilder) widen() {
+	budget := max(freeTable, tableSplit*len(b.splits))
+	for ; b.shift < 15; b.shift++ {
+		words := 0
+		for i := range b.splits {
+			if i > 0 && b.splits[i].order>>16 == b.splits[i-1].order>>16 {
+				continue
+			}
+			s := &b.scales[b.splits[i].scale()]
+			words += int(s.lines(b.shift)) * int(b.q.runs[b.splits[i].run()].words)
+		}
+		if 8*words <= budget {
+			return
+		}
+	}
+}
+
+// lines returns how many lines a scale has.
+func (s *scale) lines(shift uint8) uint32 {
+	if s.categories != nil {
+		return s.classes
+	}
+	return s.nan>>shift + 1 + s.zeroTo - s.zeroFrom + 1
+}
+
+// fill tabulates one run.
+func (b *quickBuilder) fill(r *run, splits []quickSplit) error {
 	q := &b.q
-	tile := &q.tiles[t]
-	tile.patterns, tile.scalesFrom = uint32(len(q.patterns)), uint32(len(q.scales))
-	w := tabulator{q: q, tile: tile, pattern: make([]uint64, tile.words)}
+	r.askedFrom = uint32(len(q.asked))
+	w := tabulator{q: q, line: make([]uint64, r.words), shift: b.shift}
 	w.clear()
-	q.patterns = append(q.patterns, w.pattern...)
+	w.none = uint32(len(q.table))
+	q.table = append(q.table, w.line...)
+	none := uint16(len(b.scales))
+	q.cells[r.cells+b.first[none]] = cell{line: w.none}
 	for len(splits) > 0 {
 		n := 1
 		for n < len(splits) && splits[n].scale() == splits[0].scale() {
 			n++
 		}
 		s := splits[0].scale()
-		q.scales = append(q.scales, s)
-		w.at = b.first[s]*q.width + t
-		if err := b.tabulate(&w, &b.scales[s], splits[:n]); err != nil {
-			return err
+		q.asked = append(q.asked, s)
+		w.cells = q.cells[r.cells+b.first[s] : r.cells+b.first[s]+b.scales[s].classes]
+		w.ranks(&b.scales[s], splits[:n])
+		w.others(b.f, &b.scales[s], splits[:n])
+		if 8*len(q.table)+16*len(q.extras) > maxTables {
+			return errTables
 		}
 		splits = splits[n:]
 	}
-	tile.scalesTo = uint32(len(q.scales))
+	for !even(len(q.asked) - int(r.askedFrom)) {
+		q.asked = append(q.asked, none)
+	}
+	r.askedTo = uint32(len(q.asked))
 	return nil
 }
 
-// tabulate writes what each class of one scale leaves of one tile. The splits are in the order of their ranks, and what a rank sends right the next one
-// does too; NaN, zeros that are missing, and categories are each looked at anew.
-func (b *quickBuilder) tabulate(w *tabulator, s *scale, splits []quickSplit) error {
-	w.clear()
-	next := 0
-	for class := range s.nan {
-		if s.categories != nil || class >= s.zeroFrom && class < s.zeroTo {
-			continue
-		}
-		for ; next < len(splits) && splits[next].rank() < class; next++ {
-			w.take(&splits[next])
-		}
-		if err := w.write(class); err != nil {
-			return err
-		}
-	}
-	for class := range s.classes {
-		if s.categories == nil && class != s.nan && (class < s.zeroFrom || class >= s.zeroTo) {
-			continue
-		}
-		w.clear()
-		for i := range splits {
-			if !b.f.decide(&b.f.nodes[splits[i].node], s.shown[class]) {
-				w.take(&splits[i])
-			}
-		}
-		if err := w.write(class); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// even says whether n is eights, and then nothing, 2 or 4.
+func even(n int) bool { return n%8 <= 4 && n%2 == 0 }
 
-// tabulator writes the patterns of one tile.
+// tabulator writes the lines of one run.
 type tabulator struct {
 	q       *quick
-	tile    *tile
-	at      uint32 // where the index of the scale's classes begins
-	pattern []uint64
+	cells   []cell // of the scale's classes
+	line    []uint64
+	none    uint32 // the line that clears nothing
 	touched bool
+	shift   uint8
 }
 
 func (w *tabulator) clear() {
-	for i := range w.pattern {
-		w.pattern[i] = math.MaxUint64
+	for i := range w.line {
+		w.line[i] = math.MaxUint64
 	}
 	w.touched = false
 }
 
 // take lets a split send its word right.
 func (w *tabulator) take(s *quickSplit) {
-	w.pattern[s.word] &= s.keeps
+	w.line[s.word] &= s.keeps
 	w.touched = true
 }
 
-// write makes the pattern that of a class. Only the one before it is looked at for the same: classes that are alike follow each other.
-func (w *tabulator) write(class uint32) error {
-	q, n := w.q, len(w.pattern)
-	at := 0
-	if w.touched {
-		if last := q.patterns[len(q.patterns)-n:]; !slices.Equal(last, w.pattern) {
-			q.patterns = append(q.patterns, w.pattern...)
+// write adds the line to the table.
+func (w *tabulator) write() uint32 {
+	if !w.touched {
+		return w.none
+	}
+	at := uint32(len(w.q.table))
+	w.q.table = append(w.q.table, w.line...)
+	return at
+}
+
+// ranks writes the lines of the ranks. The splits are in the order of their ranks, and what one rank sends right the next one does too.
+func (w *tabulator) ranks(s *scale, splits []quickSplit) {
+	if s.categories != nil {
+		return
+	}
+	w.clear()
+	next, line, from := 0, w.none, uint32(len(w.q.extras))
+	for class := range s.nan {
+		before := next
+		for ; next < len(splits) && splits[next].rank() < class; next++ {
+			w.take(&splits[next])
 		}
-		at = (len(q.patterns)-int(w.tile.patterns))/n - 1
+		if class&(1<<w.shift-1) == 0 {
+			line, from = w.write(), uint32(len(w.q.extras))
+		} else {
+			for _, x := range splits[before:next] {
+				w.q.extras = append(w.q.extras, extra{keeps: x.keeps, word: x.word})
+			}
+		}
+		w.cells[class] = cell{line: line, from: from, to: uint32(len(w.q.extras))}
 	}
-	if at > math.MaxUint16 || 8*len(q.patterns) > maxTables {
-		return errTables
+}
+
+// others writes the lines of NaN, of zeros that are missing, and of categories: what each split says of each of them.
+func (w *tabulator) others(f *forest, s *scale, splits []quickSplit) {
+	for class := range s.classes {
+		if s.categories == nil && class != s.nan && (class < s.zeroFrom || class >= s.zeroTo) {
+			continue
+		}
+		w.clear()
+		for i := range splits {
+			if !f.decide(&f.nodes[splits[i].node], s.shown[class]) {
+				w.take(&splits[i])
+			}
+		}
+		w.cells[class] = cell{line: w.write()}
 	}
-	q.index[w.at+class*q.width] = uint16(at)
-	return nil
 }
