@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -73,6 +73,7 @@ type warming struct {
 	store    *redisstore.Store
 	columns  []backfill.Column
 	after    time.Time // when the first point may be written
+	file     bool      // the history lies in files
 	recorder *backfill.Recorder
 	log      *slog.Logger
 	out, err io.Writer
@@ -99,6 +100,7 @@ func (w *warming) load() (err error) {
 	if f.rate < 0 || f.follow && f.orders != "" && !inKafka(f.orders) || f.labels != "" && inKafka(f.labels) != (f.orders == "" || inKafka(f.orders)) {
 		return fmt.Errorf("%w usage: --follow goes with kafka://, --orders and --labels are of one kind, --rate is not below 0", errInvalid)
 	}
+	w.file = f.orders != "" && !inKafka(f.orders)
 	w.cfg.Features, w.cfg.Model, w.cfg.Policy = f.features, "", ""
 	if w.parts, err = loadParts(&w.cfg); err != nil {
 		return err
@@ -120,8 +122,7 @@ func (w *warming) warm(ctx context.Context) error {
 		Memory: memstore.New(memstore.Config{Keep: w.cfg.State.Decisions}), Target: w.store, Columns: w.columns,
 		Rate: w.flags.rate, After: w.after, Log: w.log,
 	}
-	file := w.flags.orders != "" && !inKafka(w.flags.orders)
-	if file {
+	if w.file {
 		cfg.Adopt = w.store.Adopt
 	}
 	w.recorder = backfill.NewRecorder(cfg)
@@ -129,10 +130,13 @@ func (w *warming) warm(ctx context.Context) error {
 		fmt.Fprintln(w.err, "backfill: there is no --labels: features over features that look at labels are kept as if nothing had been known")
 	}
 	read := w.readTopics
-	if file {
+	if w.file {
 		read = w.readFiles
 	}
 	done, err := read(ctx)
+	if err == nil && !w.flags.follow {
+		err = w.store.Complete(ctx) // a follower has said so itself
+	}
 	if err != nil {
 		return err
 	}
@@ -141,12 +145,10 @@ func (w *warming) warm(ctx context.Context) error {
 
 // plan says what is to be written: what the sets at work do not keep, or not for as long. These are told first what is to be kept.
 func (w *warming) plan(ctx context.Context) error {
-	sets, err := w.store.Sets(ctx)
+	others, err := w.store.Kept(ctx, w.parts.features.Version().Hash)
 	if err != nil {
 		return err
 	}
-	delete(sets, w.parts.features.Version().Hash)
-	others := slices.Concat(slices.Collect(maps.Values(sets))...)
 	uses := w.parts.features.Columns(w.cfg.State.Lateness)
 	if !w.flags.all {
 		uses = preprocess.Lacking(uses, others)
@@ -154,6 +156,14 @@ func (w *warming) plan(ctx context.Context) error {
 	newest, known, err := w.store.Newest(ctx)
 	if err != nil || len(uses) == 0 {
 		return err
+	}
+	if w.file {
+		for _, use := range uses {
+			if use.Merge != nil {
+				entity, what := w.parts.features.Describe(use)
+				return fmt.Errorf("%w usage: %s %s: merged columns are written by offset, which a file does not have; give --orders kafka://", errInvalid, entity, what)
+			}
+		}
 	}
 	if known {
 		if err := w.store.Register(ctx, newest); err != nil {
@@ -191,12 +201,14 @@ func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 	}
 	defer history.Close()
 	following := false
+	var incomplete error
 	run, err := backfill.New(backfill.Config{
 		History: history, Features: w.parts.features, Recorder: w.recorder, Orders: w.parts.orders, Labels: w.parts.labels,
 		Events: w.cfg.Events.times(), Topics: lanes, Lateness: w.cfg.State.Lateness, Log: w.log,
 		Polled: func() {
 			if done, total := history.Progress(); w.flags.follow && !following && done >= total {
 				following = true
+				incomplete = w.store.Complete(ctx)
 				fmt.Fprintf(w.err, "backfill: the history is written; following. %s can be rolled out now\n", w.parts.features.Version())
 			}
 		},
@@ -214,19 +226,13 @@ func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 	if err == nil && ctx.Err() != nil && !following {
 		err = errInterrupted
 	}
-	return run.Summary(), err
+	return run.Summary(), cmp.Or(err, incomplete)
 }
 
 var errInterrupted = errors.New("interrupted: what was written stays, and the same command goes on with the rest")
 
 // readFiles runs the history in files.
 func (w *warming) readFiles(ctx context.Context) (done backfill.Summary, err error) {
-	for _, c := range w.columns {
-		if c.Merge != nil {
-			entity, what := w.parts.features.Describe(c.ColumnUse)
-			return done, fmt.Errorf("%w usage: %s %s: merged columns are written by offset, which a file does not have; give --orders kafka://", errInvalid, entity, what)
-		}
-	}
 	from := sources{}
 	cfg := replay.Config{
 		Features: w.parts.features, File: w.flags.features, Schema: w.parts.schema, Store: w.recorder, Lateness: w.cfg.State.Lateness,

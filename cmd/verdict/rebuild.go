@@ -106,6 +106,9 @@ func (r *rebuilding) run(ctx context.Context, f *rebuildFlags, out io.Writer) er
 		return err
 	}
 	given, foreign, err := r.readDecisions(ctx)
+	if err == nil {
+		err = r.store.Complete(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,45 @@ func TestASetRegisteredAheadLosesNothing(t *testing.T) {
 	}
 }
 
+// TestASetThatJustBeganDoesNotKeepWhatWasBefore, until that has been filled in.
+func TestASetThatJustBeganDoesNotKeepWhatWasBefore(t *testing.T) {
+	client := dial(t, startMiniredis(t))
+	const long, short = 48 * time.Hour, 2 * time.Hour
+	far, near := setStore(client, "far", long), setStore(client, "near", short)
+	kept := func(want time.Duration) {
+		t.Helper()
+		uses, err := near.Kept(t.Context(), "near")
+		if err != nil || len(uses) != 2 || uses[0].Keep != want || uses[1].Keep != want {
+			t.Errorf("kept is %v, %v; want %s of both", uses, err, want)
+		}
+	}
+	if err := far.Complete(t.Context()); err != nil { // it is not there: that says nothing
+		t.Fatal(err)
+	}
+	mustLook(t, near, setVisit(1, 0, short))
+	if err := far.Register(t.Context(), time.UnixMicro(setVisit(1, 0, short).At)); err != nil {
+		t.Fatal(err)
+	}
+	kept(0)
+	mustLook(t, far, setVisit(2, 20, long))
+	kept(20 * time.Hour)
+	if err := far.Register(t.Context(), time.UnixMicro(setVisit(1, 21, short).At)); err != nil { // again: it goes on
+		t.Fatal(err)
+	}
+	kept(21 * time.Hour)
+	if err := far.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept(long)
+	mustLook(t, far, setVisit(3, 30, long))
+	kept(long)
+	longer := setStore(client, "far", 2*long) // the lateness of its process was raised
+	mustLook(t, longer, setVisit(4, 31, 2*long))
+	kept(0)
+	mustLook(t, longer, setVisit(5, 31+200, 2*long))
+	kept(2 * long)
+}
+
 func TestAStoreWithoutASetRegistersNothing(t *testing.T) {
 	client := dial(t, startMiniredis(t))
 	s := redisstore.New(client, redisstore.Config{Timeout: patient})

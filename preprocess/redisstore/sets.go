@@ -28,7 +28,8 @@ const (
 
 // registered is how a feature set stands in Redis.
 type registered struct {
-	Newest  int64              `json:"newest"` // event time of its latest order when this was written, microseconds
+	Newest  int64              `json:"newest"`         // event time of its latest order when this was written, microseconds
+	Since   int64              `json:"since,omitzero"` // from which event time on it has had every order, or had them filled in; 0 is all that there are
 	Columns []registeredColumn `json:"columns"`
 }
 
@@ -39,6 +40,14 @@ type registeredColumn struct {
 	Resolution int64  `json:"resolution,omitzero"`
 	HalfLife   int64  `json:"half_life,omitzero"`
 	Distinct   bool   `json:"distinct,omitzero"`
+}
+
+func (c *registeredColumn) use() preprocess.ColumnUse {
+	use := preprocess.ColumnUse{Entity: c.Entity, Column: c.Column, Keep: time.Duration(c.Keep) * time.Microsecond}
+	if c.Resolution > 0 {
+		use.Merge = &preprocess.Merging{Resolution: c.Resolution, HalfLife: c.HalfLife, Distinct: c.Distinct}
+	}
+	return use
 }
 
 // registry is what a Store knows of it.
@@ -189,7 +198,11 @@ func (s *Store) register(ctx context.Context, b *batch) *redis.RawCmd {
 // entry is this Store's set as it is to stand in Redis. It is called with mu held.
 func (r *registry) entry() []byte {
 	own := r.own
-	own.Newest = max(r.newest, r.all[r.set].Newest)
+	before, known := r.all[r.set]
+	own.Newest, own.Since = max(r.newest, before.Newest), before.Since
+	if !known || !slices.Equal(before.Columns, own.Columns) {
+		own.Since = own.Newest // it begins here
+	}
 	text, err := json.Marshal(&own)
 	if err != nil {
 		panic(err) // unreachable: names in a feature set are read from YAML, so they are UTF-8
@@ -242,11 +255,7 @@ func (s *Store) Sets(ctx context.Context) (map[string][]preprocess.ColumnUse, er
 	out := make(map[string][]preprocess.ColumnUse, len(all))
 	for set, one := range all {
 		for _, c := range one.Columns {
-			use := preprocess.ColumnUse{Entity: c.Entity, Column: c.Column, Keep: time.Duration(c.Keep) * time.Microsecond}
-			if c.Resolution > 0 {
-				use.Merge = &preprocess.Merging{Resolution: c.Resolution, HalfLife: c.HalfLife, Distinct: c.Distinct}
-			}
-			out[set] = append(out[set], use)
+			out[set] = append(out[set], c.use())
 		}
 	}
 	return out, nil
