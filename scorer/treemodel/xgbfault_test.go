@@ -499,6 +499,37 @@ func TestTheBestRoundIsAskedForAndMustBeKnown(t *testing.T) {
 	}
 }
 
+// How many trees a round has is told by other fields in each age of the format.
+func TestTheBestRoundIsToldInTreesInEveryVersion(t *testing.T) {
+	const parallel = booster + "model/gbtree_model_param/num_parallel_tree"
+	for _, c := range []struct {
+		sample string
+		edit   map[string]any
+		trees  int
+	}{
+		{"multiclass", map[string]any{}, 6},
+		{"v1.7-multiclass", map[string]any{}, 6},
+		{"v1.7-multiclass", map[string]any{parallel: nil, "learner/attributes/best_ntree_limit": "2"}, 6},
+		{"v1.7-multiclass", map[string]any{parallel: nil, "learner/attributes/best_ntree_limit": nil}, 0},
+		{"v1.7-multiclass", map[string]any{parallel: nil, "learner/attributes/best_ntree_limit": "0"}, 0},
+		{"v1.7-multiclass", map[string]any{parallel: "0"}, 0},
+		{"v1.7-multiclass", map[string]any{parallel: "9"}, 0},
+		{"multiclass", map[string]any{booster + "model/iteration_indptr": []any{}}, 0},
+	} {
+		doc := document(t, c.sample)
+		put(t, doc, "learner/attributes/best_iteration", "0")
+		for pointer, value := range c.edit {
+			put(t, doc, pointer, value)
+		}
+		for form, data := range bothForms(t, doc) {
+			m, err := treemodel.ParseXGBoostBest("m."+form, data)
+			if (err == nil) != (c.trees > 0) || err == nil && m.Info().Trees != c.trees {
+				t.Errorf("%s %v: %v, want %d trees", c.sample, c.edit, err, c.trees)
+			}
+		}
+	}
+}
+
 func TestBaseScoreIsReadInAllItsForms(t *testing.T) {
 	for name, value := range map[string]any{
 		"string": "5E-1", "list": "[5E-1]", "spaced": " [ 0.5 ] ", "old": "0.500000", "number": n("0.5"), "exponent": n("5e-1"), "array": []any{n("0.5")}, "tuple": "(0.5)",

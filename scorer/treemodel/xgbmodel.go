@@ -426,20 +426,20 @@ func (x *xgboost) keepBest() error {
 	if err != nil || round < 0 || round >= len(x.f.roots) {
 		return x.amiss(where, "is %s, and should be a round of the model", quote([]byte(text)))
 	}
-	var end int
-	switch per, err := strconv.Atoi(x.parallel); {
-	case x.indptr != nil && round+1 < len(x.indptr):
+	end, within := 0, round+1 < len(x.indptr)
+	if within {
 		end = int(x.indptr[round+1])
-	case x.indptr != nil:
-		return x.amiss(where, "is %d, and the model has %d rounds", round, len(x.indptr)-1)
-	case x.parallel == "":
-		return x.amiss(where, "cannot be told in trees, since the file was saved by an XGBoost before 1.6: load it in a newer one and save it again")
-	case err != nil || per < 1 || per > len(x.f.roots):
-		return x.amiss("learner/gradient_booster/model/gbtree_model_param/num_parallel_tree", "is %s", quote([]byte(x.parallel)))
-	case (round+1)*per > len(x.f.roots)/x.f.outputs:
-		return x.amiss(where, "is %d, and the model has %d trees", round, len(x.f.roots))
-	default:
+	}
+	if x.indptr == nil {
+		per, err := x.perRound(round)
+		if err != nil {
+			return err
+		}
 		end = (round + 1) * per * x.f.outputs
+		within = end <= len(x.f.roots)
+	}
+	if !within {
+		return x.amiss(where, "is %d, which is beyond the model's %d trees", round, len(x.f.roots))
 	}
 	if end == 0 {
 		return x.amiss(where, "is %d, and up to it there are no trees", round)
@@ -448,6 +448,23 @@ func (x *xgboost) keepBest() error {
 		x.drop(end)
 	}
 	return nil
+}
+
+// perRound returns how many trees an output has in each round, of a file that does not list its rounds. Up to 1.5 only the limit that the best round makes
+// tells it, where there is one.
+func (x *xgboost) perRound(best int) (int, error) {
+	where, text, rounds := "learner/gradient_booster/model/gbtree_model_param/num_parallel_tree", x.parallel, 1
+	if text == "" {
+		where, text, rounds = "learner/attributes/best_ntree_limit", x.attributes["best_ntree_limit"], best+1
+	}
+	if text == "" {
+		return 0, x.amiss("learner/attributes/best_iteration", "cannot be told in trees, since the file was saved by an old XGBoost: load it in a newer one and save it again")
+	}
+	trees, err := strconv.Atoi(text)
+	if err != nil || trees < 1 || trees > len(x.f.roots) || trees%rounds != 0 {
+		return 0, x.amiss(where, "is %s, which does not fit the %d trees", quote([]byte(text)), len(x.f.roots))
+	}
+	return trees / rounds, nil
 }
 
 // drop keeps the first trees alone.
