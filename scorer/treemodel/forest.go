@@ -71,9 +71,6 @@ func newModel(info Info, f forest, c cover, convert transform) *Model {
 	m.fast = newFast(&m.trees, len(info.Inputs))
 	m.info.Kernel, m.info.KernelBytes = m.fast.name(), m.fast.bytes
 	m.info.Contributions = m.cover.whole && m.info.Depth <= maxContributionDepth && f.linear == nil
-	if m.info.Contributions {
-		m.expected = m.expectations()
-	}
 	return m
 }
 

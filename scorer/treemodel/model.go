@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"verdict/scorer"
 )
@@ -21,9 +20,8 @@ type Model struct {
 	fast    *fast
 	convert transform
 
-	cover    cover
-	expected []float64 // of each tree, over its training rows
-	paths    sync.Pool // of *[]pathElement: what Contributions works in
+	cover       cover
+	contributor contributor
 }
 
 // Info says what a model file holds.
