@@ -27,8 +27,10 @@ type Challengers struct {
 	actions    *prometheus.CounterVec   // :: model, action (the decision's), challenger_action
 	psi        *prometheus.GaugeVec     // :: model
 	leftOut    *prometheus.CounterVec   // :: model, why: slow, busy, failed, no_score
+	failures   *prometheus.CounterVec   // :: model; champions' too
 
 	mu     sync.Mutex
+	models map[string]bool   // guarded by mu :: model that is served → true
 	drifts map[string]*drift // guarded by mu :: model → its latest scores; those that are served alone
 }
 
@@ -48,8 +50,9 @@ func newChallengers(f promauto.Factory) *Challengers {
 		actions: counter("challenger_actions_total", "Orders by what was decided and what the policy would have made of the challenger's score.", "model", "action", "challenger_action"),
 		psi: gauge("challenger_psi", "Population stability index of a challenger's scores against the champion's, over the latest 2,000 orders of both: "+
 			"0 is the same distribution, above 0.25 another one.", "model"),
-		leftOut: counter("challenger_left_out_total", "Orders that a challenger did not score: slow, busy (with earlier ones), failed, no_score.", "model", "why"),
-		drifts:  make(map[string]*drift),
+		leftOut:  counter("challenger_left_out_total", "Orders that a challenger did not score: slow, busy (with earlier ones), failed, no_score.", "model", "why"),
+		failures: counter("model_failures_total", "Calls that a model, champion or challenger, answered with an error: its orders are degraded, or it is left out of them.", "model"),
+		drifts:   make(map[string]*drift),
 	}
 }
 
@@ -58,8 +61,9 @@ func (c *Challengers) Serves(parts []scorer.Part) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serving.Reset()
-	drifts := make(map[string]*drift)
+	drifts, models := make(map[string]*drift), make(map[string]bool)
 	for _, p := range parts {
+		models[p.Version.String()] = p.Role == "champion" || p.Role == "challenger" || models[p.Version.String()]
 		c.serving.WithLabelValues(p.Role, p.Version.Name, p.Version.Version, p.Version.Hash).Set(1)
 		if p.Role != "challenger" {
 			continue
@@ -80,13 +84,21 @@ func (c *Challengers) Serves(parts []scorer.Part) {
 		c.psi.DeletePartialMatch(of)
 		c.leftOut.DeletePartialMatch(of)
 	}
-	c.drifts = drifts
+	for model := range c.models {
+		if !models[model] {
+			c.failures.DeleteLabelValues(model)
+		}
+	}
+	c.drifts, c.models = drifts, models
 }
 
 // LeftOut counts orders that a challenger did not score.
 func (c *Challengers) LeftOut(model schemas.Version, why string, orders int) {
 	c.leftOut.WithLabelValues(model.String(), why).Add(float64(orders))
 }
+
+// Failed counts a call that a model answered with an error.
+func (c *Challengers) Failed(model schemas.Version) { c.failures.WithLabelValues(model.String()).Inc() }
 
 // compare holds the challengers of a decision against it. One that is served no longer is passed over.
 func (c *Challengers) compare(d *schemas.Decision) {

@@ -179,6 +179,7 @@ func (d *served) tell(j *job) {
 	case j.late:
 		d.leave(j.challenger, leftSlow, len(j.places))
 	case j.err != nil:
+		d.fail(j.challenger.bundle, j.err)
 		d.leave(j.challenger, leftFailed, len(j.places))
 	default:
 		none := 0

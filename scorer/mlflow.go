@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,11 +87,15 @@ func (d *mlflowReader) flavor(root *yaml.Node, s *bundleSpec, loaders map[string
 		return
 	}
 	s.file, s.fileLine = d.Text(keys["data"], s.format+": data"), keys["data"].Line
-	if ext := filepath.Ext(s.file); ext == ".pkl" || ext == ".pickle" || ext == ".joblib" {
-		d.Fault(keys["data"], "%s: data: %s is a pickle, which is never opened since it may run code: log the booster itself (mlflow.%s.log_model(model.booster_, …)), or save it in its library's own form with a bundle.yaml",
-			s.format, s.file, s.format)
+	class := ""
+	if at := keys["model_class"]; at != nil {
+		class = at.Value
 	}
-	if class := keys["model_class"]; class != nil && strings.HasPrefix(class.Value, "xgboost.sklearn.") {
+	if slices.Contains([]string{".pkl", ".pickle", ".joblib", ".skops"}, filepath.Ext(s.file)) || strings.HasPrefix(class, "lightgbm.sklearn.") {
+		d.Fault(keys["data"], "%s: data: %s holds Python objects, which are never opened since they may run code: log the booster itself (mlflow.lightgbm.log_model(model.booster_, …)), "+
+			"or save it in its library's own form with a bundle.yaml", s.format, s.file)
+	}
+	if strings.HasPrefix(class, "xgboost.sklearn.") {
 		s.early = true
 		s.notes = append(s.notes, "a scikit-learn model of XGBoost: where it was stopped early, the rounds up to the best are scored, as its own predict does")
 	}

@@ -140,7 +140,8 @@ func TestAnMLflowFolderScoresVectorsOfAnySetThatHasItsInputs(t *testing.T) {
 
 func TestMLflowFoldersThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ from, into, want string }{
-		"pickle":     {"    data: model.lgb\n    lgb", "    data: model.pkl\n    lgb", "MLmodel:5: lightgbm: data: model.pkl is a pickle, which is never opened"},
+		"pickle":     {"    data: model.lgb\n    lgb", "    data: model.pkl\n    lgb", "MLmodel:5: lightgbm: data: model.pkl holds Python objects, which are never opened"},
+		"sklearn":    {"lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "MLmodel:5: lightgbm: data: model.lgb holds Python objects"},
 		"flavor":     {"  lightgbm:", "  pytorch:", "MLmodel:3: flavors: neither lightgbm nor xgboost"},
 		"no flavors": {"flavors:", "flavours:", "MLmodel:1: flavors is missing"},
 		"no data":    {"    data: model.lgb\n    lgb", "    lgb", "MLmodel:4: lightgbm: data is missing"},

@@ -33,6 +33,8 @@ type Config struct {
 	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score. It is called
 	// concurrently.
 	LeftOut func(challenger schemas.Version, why string, orders int)
+	// Failed, when set, is told the error of a model, champion or challenger, that could not score. It is called concurrently, once a call of Decide and model.
+	Failed func(model schemas.Version, err error)
 }
 
 // Scorer decides orders. It is safe for concurrent use, and what it decides with can be replaced under way.
@@ -49,6 +51,7 @@ type served struct {
 	policy      *Policy
 	patience    time.Duration
 	leftOut     func(challenger schemas.Version, why string, orders int)
+	failed      func(model schemas.Version, err error)
 	marks       marks
 	missing     []float64 // what rules see of features that could not be had
 	files       []string
@@ -84,7 +87,7 @@ func New(cfg Config) (*Scorer, error) {
 		return nil, errors.New("a scorer needs a feature set")
 	}
 	d := &served{
-		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut,
+		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut, failed: cfg.Failed,
 		marks:   marks{features: []string{noFeatures}, model: []string{noModel}, cost: []string{noCost}},
 		missing: slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names)),
 	}
@@ -247,6 +250,9 @@ func (d *served) score(w *work, decisions []schemas.Decision) {
 		}
 		a.scores = slices.Grow(a.scores[:0], len(a.places))[:len(a.places)]
 		err := b.Predict(a.vectors, a.scores)
+		if err != nil {
+			d.fail(b, err)
+		}
 		for n, place := range a.places {
 			to := &decisions[place]
 			if err != nil || !finite(a.scores[n]) {
@@ -255,6 +261,12 @@ func (d *served) score(w *work, decisions []schemas.Decision) {
 			}
 			to.Score = a.scores[n]
 		}
+	}
+}
+
+func (d *served) fail(b *Bundle, err error) {
+	if d.failed != nil {
+		d.failed(b.version, err)
 	}
 }
 

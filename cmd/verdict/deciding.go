@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"verdict/schemas"
 	"verdict/scorer"
@@ -19,7 +22,7 @@ func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
 			faults = append(faults, err)
 		}
 	}
-	made := scorer.Config{LeftOut: p.leftOut}
+	made := scorer.Config{LeftOut: p.leftOut, Failed: p.failed}
 	load := bundleLoader()
 	var err error
 	if cfg.Model != "" { // what is not named is for validate to say
@@ -60,6 +63,35 @@ func (p *parts) leftOut(challenger schemas.Version, why string, orders int) {
 	if p.metrics != nil {
 		p.metrics.Challengers.LeftOut(challenger, why, orders)
 	}
+}
+
+// failures says what is wrong with models that cannot score, as often as someone reads it.
+type failures struct {
+	log *slog.Logger // set before orders are decided; nil says nothing
+
+	mu   sync.Mutex
+	told map[string]time.Time // guarded by mu :: model → when it was last told
+}
+
+// tellAgain is how long nothing more is said of a model that fails: it may do so for each poll.
+const tellAgain = 10 * time.Second
+
+// failed counts a model's failure to score, and tells of it now and then.
+func (p *parts) failed(model schemas.Version, err error) {
+	if p.metrics != nil {
+		p.metrics.Challengers.Failed(model)
+	}
+	f := &p.failures
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.log == nil || time.Since(f.told[model.String()]) < tellAgain {
+		return
+	}
+	if f.told == nil {
+		f.told = make(map[string]time.Time)
+	}
+	f.told[model.String()] = time.Now()
+	f.log.Error("a model cannot score", "model", model.String(), "error", err)
 }
 
 // bundleLoader returns a loader that reads each folder once.

@@ -96,7 +96,8 @@ func newModelCheckCommand() *cobra.Command {
 
 // opened is a model as the subcommands see it: a file, or a bundle's.
 type opened struct {
-	model  *treemodel.Model
+	model  *treemodel.Model // nil: it is served elsewhere
+	engine scorer.Engine
 	file   string         // the model's own
 	bundle *scorer.Bundle // nil for a file
 }
@@ -110,6 +111,7 @@ func openModel(path string) (*opened, error) {
 	o := &opened{file: path}
 	if !info.IsDir() {
 		o.model, err = treemodel.OpenAny(path)
+		o.engine = o.model
 		return o, err
 	}
 	loaders := modelLoaders()
@@ -117,7 +119,7 @@ func openModel(path string) (*opened, error) {
 		loaders[format] = func(file string, inputs []string) (scorer.Engine, error) {
 			engine, err := load(file, inputs)
 			o.model, _ = engine.(*treemodel.Model)
-			o.file = file
+			o.engine, o.file = engine, file
 			return engine, err
 		}
 	}
@@ -130,7 +132,7 @@ func (o *opened) inputs() []string {
 	if o.bundle != nil {
 		return o.bundle.Layout().Names
 	}
-	return o.model.Inputs()
+	return o.engine.Inputs()
 }
 
 // describe prints what the model holds, one fact a line.
@@ -139,7 +141,16 @@ func (o *opened) describe(out io.Writer) {
 	if b := o.bundle; b != nil {
 		line("bundle", b.Version())
 		line("hash", b.Version().Hash)
-		line("features", b.FeatureSet())
+		line("features", or(b.FeatureSet(), "any"))
+		for _, note := range b.Notes() {
+			line("note", note)
+		}
+	}
+	if o.model == nil {
+		line("file", filepath.Base(o.file))
+		line("format", "remote: served elsewhere, and asked by the Open Inference Protocol")
+		line("inputs", fmt.Sprintf("%d: %s", len(o.inputs()), strings.Join(o.inputs(), " ")))
+		return
 	}
 	i := o.model.Info()
 	line("file", filepath.Base(o.file))
@@ -169,8 +180,12 @@ func or(text, instead string) string {
 
 // check runs a bundle's golden rows, and once more by the second engine where that is right. A file alone has been checked when it is open.
 func (o *opened) check(out io.Writer, dir string) error {
-	i := o.model.Info()
-	fmt.Fprintf(out, "%s: %s, %d trees, %d leaves, %d inputs: sound\n", filepath.Base(o.file), i.Format, i.Trees, i.Leaves, len(i.Inputs))
+	if o.model == nil {
+		fmt.Fprintf(out, "%s: served elsewhere, %d inputs: it answers\n", filepath.Base(o.file), len(o.inputs()))
+	} else {
+		i := o.model.Info()
+		fmt.Fprintf(out, "%s: %s, %d trees, %d leaves, %d inputs: sound\n", filepath.Base(o.file), i.Format, i.Trees, i.Leaves, len(i.Inputs))
+	}
 	if o.bundle == nil {
 		return nil
 	}
@@ -178,7 +193,23 @@ func (o *opened) check(out io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "golden.csv: %d rows score as they should\n", len(golden.Scores))
+	if len(golden.Scores) > 0 {
+		fmt.Fprintf(out, "golden.csv: %d rows score as they should\n", len(golden.Scores))
+	}
+	for _, note := range o.bundle.Notes() {
+		fmt.Fprintln(out, "note:", note)
+	}
+	if o.model != nil && len(golden.Scores) > 0 {
+		if err := o.crossCheck(out, golden); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "bundle %s (%s), for features %s: good\n", o.bundle.Version(), o.bundle.Version().Hash, or(o.bundle.FeatureSet(), "of any set"))
+	return nil
+}
+
+// crossCheck asks the second engine for the golden rows too.
+func (o *opened) crossCheck(out io.Writer, golden *scorer.Golden) error {
 	text, err := os.ReadFile(o.file)
 	if err != nil {
 		return fmt.Errorf("reading it again: %w", err)
@@ -191,6 +222,5 @@ func (o *opened) check(out io.Writer, dir string) error {
 	default:
 		fmt.Fprintln(out, "second engine (leaves): not asked, it does not score this kind of model right")
 	}
-	fmt.Fprintf(out, "bundle %s (%s), for features %s: good\n", o.bundle.Version(), o.bundle.Version().Hash, o.bundle.FeatureSet())
 	return nil
 }

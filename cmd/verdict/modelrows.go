@@ -70,14 +70,14 @@ func predictRows(out io.Writer, m *opened, in io.Reader, file string, how predic
 // outputs returns how many numbers a row's line has.
 func (o *opened) outputs(how predictMode) int {
 	if how.contributions {
-		return (len(o.inputs()) + 1) * o.model.Outputs()
+		return (len(o.inputs()) + 1) * o.engine.Outputs()
 	}
-	return o.model.Outputs()
+	return o.engine.Outputs()
 }
 
 // predictsClass says whether the library predicts the number of a class, which an engine gives as a 1 at its place.
 func (o *opened) predictsClass(how predictMode) bool {
-	return how == predictMode{} && o.model.Info().Transform == treemodel.LargestClass
+	return how == predictMode{} && o.model != nil && o.model.Info().Transform == treemodel.LargestClass
 }
 
 // score returns what is printed for flat rows.
@@ -88,13 +88,13 @@ func (o *opened) score(flat []float64, how predictMode) ([]float64, error) {
 	switch {
 	case how.contributions:
 		for i := range n {
-			if err := o.model.Contributions(flat[i*width:(i+1)*width], out[i*k:(i+1)*k]); err != nil {
+			if err := o.engine.Contributions(flat[i*width:(i+1)*width], out[i*k:(i+1)*k]); err != nil {
 				return nil, fmt.Errorf("splitting the score among the inputs: %w", err)
 			}
 		}
 		return out, nil
 	case how.raw:
-		return out, o.model.Raw(flat, out)
+		return out, o.engine.Raw(flat, out)
 	case o.bundle != nil:
 		rows := make([]schemas.FeatureVector, n)
 		for i := range rows {
@@ -102,7 +102,7 @@ func (o *opened) score(flat []float64, how predictMode) ([]float64, error) {
 		}
 		return out, o.bundle.Predict(rows, out)
 	default:
-		return out, o.model.Predict(flat, out)
+		return out, o.engine.Predict(flat, out)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"verdict/preprocess"
 	"verdict/schemas"
 	"verdict/scorer"
+	"verdict/scorer/remote"
 	"verdict/scorer/treemodel"
 )
 
@@ -23,6 +24,7 @@ type parts struct {
 	orders   *schemas.Codec
 	labels   *schemas.Codec
 	key      schemas.Path // what the API keys orders by
+	failures failures
 }
 
 // modelLoaders are the model formats that a bundle may have.
@@ -31,6 +33,7 @@ func modelLoaders() map[string]scorer.Loader {
 		"lightgbm":                    treemodel.Load,
 		"xgboost":                     treemodel.LoadXGBoost,
 		"xgboost" + scorer.RoundsBest: treemodel.LoadXGBoostBest,
+		"remote":                      remote.Load,
 	}
 }
 

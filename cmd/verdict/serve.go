@@ -91,6 +91,7 @@ func newService(cfg Config, role string) (*service, error) {
 	}
 	if s.scores {
 		s.parts.metrics = consumer.NewMetrics(s.metrics)
+		s.parts.failures.log = s.log
 		s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
 	}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
