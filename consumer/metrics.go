@@ -22,6 +22,8 @@ type Metrics struct {
 	Labels         prometheus.Counter
 	Tombstones     prometheus.Counter
 	RepliesRefused *prometheus.CounterVec // :: reason: reply_topic_denied, correlation_too_long
+	Reloads        *prometheus.CounterVec // :: result: applied, refused
+	ReloadRefused  prometheus.Gauge       // 1 while the files are not what is at work
 	Challengers    *Challengers
 }
 
@@ -56,7 +58,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Labels:         counter("labels_total", "Labels learned."),
 		Tombstones:     counter("tombstones_total", "Records without a value, passed over."),
 		RepliesRefused: counters("replies_refused_total", "Replies asked for on a topic that is not on the list, or with an oversized correlation id.", "reason"),
-		Challengers:    newChallengers(f),
+		Reloads:        counters("reloads_total", "New bundles, policies, lists or routings: applied, refused.", "result"),
+		ReloadRefused: f.NewGauge(prometheus.GaugeOpts{
+			Namespace: "verdict", Name: "reload_refused", Help: "1 while the files are not what is at work, since they were refused.",
+		}),
+		Challengers: newChallengers(f),
 	}
 }
 

@@ -15,9 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 const (
@@ -37,8 +34,6 @@ type reloader struct {
 	served  Config // what the process was started with
 	parts   *parts
 	log     *slog.Logger
-	results *prometheus.CounterVec // :: result: applied, refused
-	refused prometheus.Gauge
 
 	named   Config    // what verdict.yaml named last
 	seen    string    // what the files were at the last look
@@ -51,12 +46,7 @@ type reloader struct {
 
 // newReloader begins with what is served now.
 func newReloader(s *service) *reloader {
-	f := promauto.With(s.metrics)
-	r := &reloader{
-		file: s.file, environ: os.Environ(), served: s.cfg, named: s.cfg, parts: s.parts, log: s.log,
-		results: f.NewCounterVec(prometheus.CounterOpts{Namespace: "verdict", Name: "reloads_total", Help: "New bundles, policies, lists or routings: applied, refused."}, []string{"result"}),
-		refused: f.NewGauge(prometheus.GaugeOpts{Namespace: "verdict", Name: "reload_refused", Help: "1 while the files are not what is at work, since they were refused."}),
-	}
+	r := &reloader{file: s.file, environ: os.Environ(), served: s.cfg, named: s.cfg, parts: s.parts, log: s.log}
 	r.seen = r.look()
 	r.tried = r.seen
 	return r
@@ -103,8 +93,8 @@ func (r *reloader) reload() {
 	changed, err := r.load()
 	if err != nil {
 		r.failing = true
-		r.refused.Set(1)
-		r.results.WithLabelValues("refused").Inc()
+		r.parts.metrics.ReloadRefused.Set(1)
+		r.parts.metrics.Reloads.WithLabelValues("refused").Inc()
 		if text := err.Error(); text != r.told {
 			r.told = text
 			r.log.Error("reload refused: what was at work stays", "error", err)
@@ -112,11 +102,11 @@ func (r *reloader) reload() {
 		return
 	}
 	r.failing, r.told = false, ""
-	r.refused.Set(0)
+	r.parts.metrics.ReloadRefused.Set(0)
 	if !changed {
 		return // a file was touched; or it is the second look, at the files that the first one has made those at work
 	}
-	r.results.WithLabelValues("applied").Inc()
+	r.parts.metrics.Reloads.WithLabelValues("applied").Inc()
 	r.parts.metrics.Challengers.Serves(r.parts.scorer.Serves())
 	r.log.Info("reloaded", "at_work", strings.Join(r.parts.scorer.Parts(), "; "))
 }
