@@ -13,8 +13,8 @@ var errTables = errors.New("tables too large")
 const (
 	// freeTable is what a table of a line for every rank may have, whatever the model's size: a processor's nearer cache holds it.
 	freeTable = 512 << 10
-	// tableSplit is what it may have a split otherwise: about a third of a split's text.
-	tableSplit = 48
+	// tableSplit is what it may have a split otherwise, so that with all else a model takes less than 1.5 times its text, which has some 110 bytes a split.
+	tableSplit = 96
 )
 
 // quickBuilder tabulates trees.
@@ -45,6 +45,9 @@ func (s *quickSplit) rank() uint32  { return uint32(uint16(s.order)) }
 // add packs tree t, of which each leaf takes a bit.
 func (b *quickBuilder) add(t int) {
 	f := b.f
+	if b.splits == nil {
+		b.splits = make([]quickSplit, 0, len(f.nodes))
+	}
 	first, count := f.leafRun(t)
 	r := b.room(count)
 	word := r.words - 1
@@ -96,7 +99,7 @@ func (b *quickBuilder) finish() (quick, error) {
 	}
 	q.cells = make([]cell, int(classes)*len(q.runs))
 	slices.SortFunc(b.splits, func(x, y quickSplit) int { return cmp.Compare(x.order, y.order) })
-	b.widen()
+	q.table = make([]uint64, 0, b.widen())
 	rest := b.splits
 	for i := range q.runs {
 		n := 0
@@ -114,11 +117,14 @@ func (b *quickBuilder) finish() (quick, error) {
 	return *q, nil
 }
 
-// widen chooses how many ranks have a line together: as few as the table may have.
-func (b *quickBuilder) widen() {
+// widen chooses how many ranks have a line together, as few as the table may have, and returns the words of the table.
+func (b *quickBuilder) widen() int {
 	budget := max(freeTable, tableSplit*len(b.splits))
-	for ; b.shift < 15; b.shift++ {
+	for {
 		words := 0
+		for _, r := range b.q.runs {
+			words += int(r.words)
+		}
 		for i := range b.splits {
 			if i > 0 && b.splits[i].order>>16 == b.splits[i-1].order>>16 {
 				continue
@@ -126,9 +132,10 @@ func (b *quickBuilder) widen() {
 			s := &b.scales[b.splits[i].scale()]
 			words += int(s.lines(b.shift)) * int(b.q.runs[b.splits[i].run()].words)
 		}
-		if 8*words <= budget {
-			return
+		if 8*words <= budget || b.shift == 15 {
+			return words
 		}
+		b.shift++
 	}
 }
 

@@ -1,11 +1,11 @@
 """Times one row at a time and batches of 1,000, single thread: verdict and leaves (Go), and what pip has of LightGBM, XGBoost, ONNX Runtime and tl2cgen.
 
     python3 -m venv venv && venv/bin/pip install lightgbm xgboost numpy [onnxruntime onnxmltools skl2onnx] [treelite tl2cgen]
-    venv/bin/python bench.py [--turns 5] [--models]
+    venv/bin/python bench.py [--turns 5] [--models] [--compile] [--only 100x31]
 
 With --models it only makes the models, in testdata/bench, which git ignores; `go test -bench AgainstLeaves` measures those too. The engines take turns, and
 the least of each engine's turns counts. LightGBM, XGBoost and tl2cgen are called from C (a small program compiled here, so that Python's calls are not
-measured), ONNX Runtime from Python: its figures have that call in them.
+measured), ONNX Runtime from Python: its figures have that call in them. tl2cgen compiles a large model for minutes, and so only with --compile.
 """
 import argparse
 import ctypes.util
@@ -159,7 +159,7 @@ class FromC:
 
 
 class Onnx:
-    def __init__(self, model, trees):
+    def __init__(self, model):
         import onnxruntime as ort
         from onnxmltools.convert import convert_lightgbm
         from onnxmltools.convert.common.data_types import FloatTensorType
@@ -193,7 +193,7 @@ class Go:
     """verdict and leaves, from the package's own benchmark."""
 
     def __init__(self, program, name):
-        self.command, self.measured = [str(program), "-test.run", "^$", "-test.bench", f"AgainstLeaves/{name}$", "-test.benchtime", "0.5s"], {}
+        self.command = [str(program), "-test.run", "^$", "-test.bench", f"AgainstLeaves/{name}$", "-test.benchtime", "0.5s"]
 
     def turn(self):
         done = subprocess.run(self.command, check=True, capture_output=True, text=True, cwd=HERE.parent)
@@ -204,6 +204,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--models", action="store_true", help="only make the models")
+    parser.add_argument("--compile", action="store_true", help="with tl2cgen")
+    parser.add_argument("--only", default="", help="this model alone")
     arguments = parser.parse_args()
     if not (OUT / "rows.f64").exists() or arguments.models:
         make()
@@ -217,30 +219,33 @@ def main():
         subprocess.run(["cc", "-O2", "-o", folder / "bench", folder / "bench.c", "-ldl", "-lm"], check=True)
         subprocess.run(["go", "test", "-c", "-o", folder / "bench.test", "."], check=True, cwd=HERE.parent)
         for name in sorted(p.stem for p in OUT.glob("*.txt")) + sorted(p.stem for p in OUT.glob("*.json")):
-            measure(name, folder, arguments.turns)
+            if arguments.only in ("", name):
+                measure(name, folder, arguments.turns, arguments.compile)
 
 
-def measure(name, folder, turns):
+def compiled(model, folder):
+    import tl2cgen
+    import treelite
+
+    loaded = treelite.frontend.load_lightgbm_model(model) if model.suffix == ".txt" else treelite.frontend.load_xgboost_model(model)
+    path = folder / f"{model.stem}.so"
+    tl2cgen.export_lib(loaded, toolchain="gcc", libpath=str(path), params={"parallel_comp": 8}, nthread=2)
+    return path
+
+
+def measure(name, folder, turns, compile):
     model = next(OUT.glob(f"{name}.[tj]*"))
     engines = {"go": Go(folder / "bench.test", name)}
     if model.suffix == ".txt":
         engines["LightGBM C API"] = FromC(folder / "bench", "lightgbm", library("lightgbm", "lib_lightgbm.so"), model)
         try:
-            engines["ONNX Runtime (Python)"] = Onnx(model, None)
+            engines["ONNX Runtime (Python)"] = Onnx(model)
         except ImportError as e:
             print(f"without ONNX Runtime: {e}", file=sys.stderr)
     elif library("xgboost", "libxgboost.so"):
         engines["XGBoost C API"] = FromC(folder / "bench", "xgboost", library("xgboost", "libxgboost.so"), model)
-    try:
-        import tl2cgen
-        import treelite
-
-        loaded = treelite.frontend.load_lightgbm_model(model) if model.suffix == ".txt" else treelite.frontend.load_xgboost_model(model)
-        compiled = folder / f"{name}.so"
-        tl2cgen.export_lib(loaded, toolchain="gcc", libpath=str(compiled), params={"parallel_comp": 8}, nthread=2)
-        engines["tl2cgen"] = FromC(folder / "bench", "tl2cgen", compiled, model)
-    except ImportError as e:
-        print(f"without tl2cgen: {e}", file=sys.stderr)
+    if compile:
+        engines["tl2cgen"] = FromC(folder / "bench", "tl2cgen", compiled(model, folder), model)
     table = {}
     for _ in range(turns):
         for engine, runner in engines.items():
