@@ -250,16 +250,21 @@ func TestContributionsAreXGBoosts(t *testing.T) {
 			continue
 		}
 		compared++
-		worst = max(worst, sharesOff(t, f.name(), f.model(t), s))
+		worst = max(worst, sharesOff(t, f.name(), f.model(t), s, 1e-6))
 	}
 	if compared < 5 {
 		t.Fatalf("%d models were compared", compared)
 	}
-	t.Logf("%d models, largest difference %.2g", compared, worst)
+	vectors, err := treemodel.OpenAny("testdata/shap/vector.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst = max(worst, sharesOff(t, "vector.json", vectors, readRows(t, "testdata/shap/vector.csv"), 1e-6))
+	t.Logf("%d models, largest difference %.2g", compared+1, worst)
 }
 
 // sharesOff returns the largest difference from what the library has.
-func sharesOff(t testing.TB, name string, m *treemodel.Model, s *sample) float64 {
+func sharesOff(t testing.TB, name string, m *treemodel.Model, s *sample, most float64) float64 {
 	t.Helper()
 	n, worst := (s.width+1)*m.Outputs(), 0.0
 	got := make([]float64, n)
@@ -271,7 +276,7 @@ func sharesOff(t testing.TB, name string, m *treemodel.Model, s *sample) float64
 		sums(t, m, x, got)
 		want := s.shares[row*n : (row+1)*n]
 		off := furthest(got, want)
-		if worst = max(worst, off); !(off <= 1e-6) {
+		if worst = max(worst, off); !(off <= most) {
 			t.Fatalf("%s: row %d %v: %v, the library has %v", name, row, x, got, want)
 		}
 	}
@@ -295,7 +300,8 @@ func TestRandomModelsContributeAsInTheirLibraries(t *testing.T) {
 	worst := make(map[string]float64)
 	for _, rows := range files {
 		stem := strings.TrimSuffix(rows, ".csv")
-		for _, form := range []string{".txt", ".json"} {
+		// XGBoost adds up in float32.
+		for form, most := range map[string]float64{".txt": 1e-12, ".json": 4e-6} {
 			if _, err := os.Stat(stem + form); err != nil {
 				continue
 			}
@@ -303,11 +309,8 @@ func TestRandomModelsContributeAsInTheirLibraries(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %s: %v", seed, err)
 			}
-			worst[form] = max(worst[form], sharesOff(t, "seed "+seed+", "+filepath.Base(stem), m, readRows(t, rows)))
+			worst[form] = max(worst[form], sharesOff(t, "seed "+seed+", "+filepath.Base(stem), m, readRows(t, rows), most))
 		}
-	}
-	if worst[".txt"] > 1e-11 {
-		t.Errorf("seed %s: contributions of LightGBM models are off by %v", seed, worst[".txt"])
 	}
 	t.Logf("seed %s, %d models, largest differences %v", seed, len(files), worst)
 }

@@ -28,7 +28,7 @@ type junction struct {
 	line     [2]uint32  // of those below that ask this feature next; 0 before there is one
 }
 
-// grid is the points of so many passes. Its lines are passes of zeros, passes of the points, and passes of their weights.
+// grid is the points of so many passes. Its lines are passes of zeros, passes of t, and passes of the points' weights / t(1-t).
 type grid struct {
 	points []float64
 	lines  uint32
@@ -158,7 +158,7 @@ func (b *sharesBuilder) ask(passes uint32) shareTree {
 		p := &b.splits[s.before]
 		if p.line[s.side] == 0 {
 			p.line[s.side] = uint32(len(b.s.lines)) - g.lines
-			b.line(g.points, func(t float64) float64 { return t / (t + p.same[s.side]*(1-t)) })
+			b.line(g.points, func(t float64) float64 { return t / (t + float64(p.same[s.side]*(1-t))) })
 		}
 		q.before, q.line = 2*p.number+s.side, p.line[s.side]
 	}
@@ -227,7 +227,7 @@ func (b *sharesBuilder) mean(root int32, out int) float64 {
 		s := &b.splits[i]
 		for side, child := range [2]int32{s.node.left, s.node.right} {
 			if child < 0 {
-				sum += s.reach * s.share[side] * b.leaf(child, out)
+				sum += float64(s.reach * s.share[side] * b.leaf(child, out))
 			}
 		}
 	}
@@ -244,7 +244,7 @@ func (b *sharesBuilder) grow(t shareTree, out int) {
 		s := &b.splits[i]
 		if s.isTwig() {
 			left, right := b.leaf(s.node.left, out), b.leaf(s.node.right, out)
-			mean := s.share[0]*left + s.share[1]*right
+			mean := float64(s.share[0]*left) + float64(s.share[1]*right)
 			b.s.twigs = append(b.s.twigs, twig{mean: mean, gain: [2]float64{left - mean, right - mean}, feature: s.node.feature})
 			continue
 		}
@@ -274,12 +274,12 @@ func gaussLegendre(n int) (points, weights []float64) {
 		for range 10 { // of Newton's steps to the root of the Legendre polynomial; this near to it, five do
 			below, p := 1.0, x
 			for k := 2.0; k <= float64(n); k++ {
-				below, p = p, ((2*k-1)*x*p-(k-1)*below)/k
+				below, p = p, (float64((2*k-1)*x*p)-float64((k-1)*below))/k
 			}
-			slope = float64(n) * (x*p - below) / (x*x - 1)
+			slope = float64(n) * (float64(x*p) - below) / (float64(x*x) - 1)
 			x -= p / slope
 		}
-		points[i], weights[i] = (1+x)/2, 1/((1-x*x)*slope*slope)
+		points[i], weights[i] = (1+x)/2, 1/((1-float64(x*x))*slope*slope)
 	}
 	return points, weights
 }

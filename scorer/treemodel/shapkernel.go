@@ -4,7 +4,7 @@ import "math"
 
 // lanes is one number at each of five values of t: exact for paths of up to ten features, which is most of them. A tree that has a longer one is gone
 // through once for every five points. Loops over lanes are written out, since the compiler does not unroll them; no step of a pass branches, since whether
-// a leaf is on the left or the right is not to be foreseen.
+// a leaf is on the left or the right is not to be foreseen. Products are rounded before they are added, which makes contributions the same on every machine.
 type lanes [5]float64
 
 // shares is a forest as contributions want it. A tree's splits are numbered from 1: first its forks, each before those below it, then its twigs.
@@ -14,7 +14,7 @@ type shares struct {
 	questions []question
 	forks     []fork
 	twigs     []twig
-	lines     []lanes // τ by what questions refer to, and the weights of the points
+	lines     []lanes // τ by what questions refer to, and weights
 	trees     []shareTree
 	expected  []float64 // :: output → mean over the training rows, with what the sum begins with
 	largest   int       // splits of the largest tree
@@ -50,7 +50,8 @@ type twig struct {
 	feature uint32
 }
 
-// shareTree is a tree, as it adds to one output. Its lines are passes of zeros, passes of t, passes of the points' weights, and then those of its splits.
+// shareTree is a tree, as it adds to one output. Its lines are passes of zeros, passes of t, passes of the points' weights / t(1-t), and then those of its
+// splits.
 type shareTree struct {
 	questions, questionsTo uint32
 	forks, forksTo         uint32
@@ -137,7 +138,7 @@ func (s *shares) ask(t *shareTree, w *shareWork) {
 // goes says by way and side whether the row goes there.
 var goes = [4]float64{1, 0, 0, 1}
 
-// down finds how likely the row comes to each split, times the weights of the points.
+// down finds how likely the row comes to each split, times the points' weights / t(1-t).
 func (s *shares) down(t *shareTree, w *shareWork, lines []lanes) {
 	forks := s.forks[t.forks:t.forksTo]
 	way, reach, all := w.way[:len(forks)], w.reach[1:][:len(forks)], w.reach
@@ -147,18 +148,18 @@ func (s *shares) down(t *shareTree, w *shareWork, lines []lanes) {
 		known, r := &lines[way[i]>>1], &reach[i]
 		share := f.share[0]
 		more, b := goes[right]-share, &all[f.below[0]]
-		b[0] = r[0] * (share + known[0]*more)
-		b[1] = r[1] * (share + known[1]*more)
-		b[2] = r[2] * (share + known[2]*more)
-		b[3] = r[3] * (share + known[3]*more)
-		b[4] = r[4] * (share + known[4]*more)
+		b[0] = r[0] * (share + float64(known[0]*more))
+		b[1] = r[1] * (share + float64(known[1]*more))
+		b[2] = r[2] * (share + float64(known[2]*more))
+		b[3] = r[3] * (share + float64(known[3]*more))
+		b[4] = r[4] * (share + float64(known[4]*more))
 		share = f.share[1]
 		more, b = goes[2+right]-share, &all[f.below[1]]
-		b[0] = r[0] * (share + known[0]*more)
-		b[1] = r[1] * (share + known[1]*more)
-		b[2] = r[2] * (share + known[2]*more)
-		b[3] = r[3] * (share + known[3]*more)
-		b[4] = r[4] * (share + known[4]*more)
+		b[0] = r[0] * (share + float64(known[0]*more))
+		b[1] = r[1] * (share + float64(known[1]*more))
+		b[2] = r[2] * (share + float64(known[2]*more))
+		b[3] = r[3] * (share + float64(known[3]*more))
+		b[4] = r[4] * (share + float64(known[4]*more))
 	}
 }
 
@@ -170,12 +171,14 @@ func (s *shares) up(t *shareTree, w *shareWork, lines []lanes, phi []float64) {
 		g := &twigs[i]
 		known, r, m := &lines[way[i]>>1], &reach[i], &mean[i]
 		gain, mid := g.gain[way[i]&1], g.mean
-		m[0] = mid + known[0]*gain
-		m[1] = mid + known[1]*gain
-		m[2] = mid + known[2]*gain
-		m[3] = mid + known[3]*gain
-		m[4] = mid + known[4]*gain
-		phi[g.feature] += gain * (known[0]*(1-known[0])*r[0] + known[1]*(1-known[1])*r[1] + known[2]*(1-known[2])*r[2] + known[3]*(1-known[3])*r[3] + known[4]*(1-known[4])*r[4])
+		m[0] = mid + float64(known[0]*gain)
+		m[1] = mid + float64(known[1]*gain)
+		m[2] = mid + float64(known[2]*gain)
+		m[3] = mid + float64(known[3]*gain)
+		m[4] = mid + float64(known[4]*gain)
+		sum := float64(known[0]*(1-known[0])*r[0]) + float64(known[1]*(1-known[1])*r[1]) + float64(known[2]*(1-known[2])*r[2])
+		sum += float64(known[3]*(1-known[3])*r[3]) + float64(known[4]*(1-known[4])*r[4])
+		phi[g.feature] += float64(gain * sum)
 	}
 	way, reach, mean = w.way[:len(forks)], w.reach[1:][:len(forks)], w.mean[1:][:len(forks)]
 	leaf := &all[0]
@@ -186,21 +189,22 @@ func (s *shares) up(t *shareTree, w *shareWork, lines []lanes, phi []float64) {
 		known, r, m := &lines[way[i]>>1], &reach[i], &mean[i]
 		left, right, own := &all[f.below[0]], &all[f.below[1]], &all[f.below[way[i]&1]]
 		a, b := f.share[0], f.share[1]
-		m0 := a*left[0] + b*right[0]
-		g0 := known[0] * (own[0] - m0)
+		m0 := float64(a*left[0]) + float64(b*right[0])
+		g0 := float64(known[0] * (own[0] - m0))
 		m[0] = m0 + g0
-		m1 := a*left[1] + b*right[1]
-		g1 := known[1] * (own[1] - m1)
+		m1 := float64(a*left[1]) + float64(b*right[1])
+		g1 := float64(known[1] * (own[1] - m1))
 		m[1] = m1 + g1
-		m2 := a*left[2] + b*right[2]
-		g2 := known[2] * (own[2] - m2)
+		m2 := float64(a*left[2]) + float64(b*right[2])
+		g2 := float64(known[2] * (own[2] - m2))
 		m[2] = m2 + g2
-		m3 := a*left[3] + b*right[3]
-		g3 := known[3] * (own[3] - m3)
+		m3 := float64(a*left[3]) + float64(b*right[3])
+		g3 := float64(known[3] * (own[3] - m3))
 		m[3] = m3 + g3
-		m4 := a*left[4] + b*right[4]
-		g4 := known[4] * (own[4] - m4)
+		m4 := float64(a*left[4]) + float64(b*right[4])
+		g4 := float64(known[4] * (own[4] - m4))
 		m[4] = m4 + g4
-		phi[f.feature] += (1-known[0])*r[0]*g0 + (1-known[1])*r[1]*g1 + (1-known[2])*r[2]*g2 + (1-known[3])*r[3]*g3 + (1-known[4])*r[4]*g4
+		sum := float64((1-known[0])*r[0]*g0) + float64((1-known[1])*r[1]*g1) + float64((1-known[2])*r[2]*g2)
+		phi[f.feature] += sum + float64((1-known[3])*r[3]*g3) + float64((1-known[4])*r[4]*g4)
 	}
 }

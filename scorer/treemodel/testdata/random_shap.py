@@ -1,13 +1,13 @@
 """Trains random models with LightGBM and XGBoost, and writes what they contribute, for TestRandomModelsContributeAsInTheirLibraries.
 
     python random_shap.py FOLDER SEED COUNT
+    python random_shap.py vector FOLDER         makes vector.json there, whose leaves are vectors, with XGBoost 3.4.1: the versions before give no contributions of such
 
 For each model: N.txt (LightGBM) or N.json (XGBoost), and N.csv, rows (empty is missing) and contributions as hexadecimal floats.
 """
 import pathlib
 import sys
 
-import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
 
@@ -28,6 +28,8 @@ def write(folder, i, x, shares):
 
 
 def lightgbm(folder, i, rng, x, y, classes, test):
+    import lightgbm as lgb
+
     params = {
         "num_leaves": int(rng.choice([4, 31, 127])), "min_data_in_leaf": int(rng.choice([1, 5, 30])), "learning_rate": float(rng.choice([0.05, 0.3])), "seed": i, "verbosity": -1,
         "num_threads": 1, "use_missing": bool(rng.random() < 0.8), "zero_as_missing": bool(rng.random() < 0.3), "max_cat_to_onehot": int(rng.choice([1, 4, 100])),
@@ -57,7 +59,19 @@ def xgboost(folder, i, rng, x, y, classes, test):
     write(folder, i, test, booster.predict(xgb.DMatrix(test, feature_types=types, enable_categorical=True), pred_contribs=True).reshape(len(test), -1))
 
 
+def vector(folder):
+    rng = np.random.default_rng(1)
+    x, test = data(rng, 500, 5, 0.2), data(rng, 30, 5, 0.2)
+    z = np.log1p(np.nan_to_num(x))
+    y = np.column_stack([z[:, 0] * z[:, 1], z[:, 3] - z[:, 2], z[:, 4]])
+    booster = xgb.train({"multi_strategy": "multi_output_tree", "tree_method": "hist", "max_depth": 4, "nthread": 1}, xgb.DMatrix(x, y), 3)
+    booster.save_model(folder / "vector.json")
+    write(folder, "vector", test, xgb.Booster(model_file=folder / "vector.json").predict(xgb.DMatrix(test), pred_contribs=True).reshape(len(test), -1))
+
+
 def main():
+    if sys.argv[1] == "vector":
+        return vector(pathlib.Path(sys.argv[2]))
     folder, seed, count = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     rng = np.random.default_rng(seed)
     for i in range(count):
