@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"math"
 
 	"verdict/schemas"
 )
@@ -79,10 +80,17 @@ type View struct {
 }
 
 // Point is one order in a column of an entity. It is small, since windows go through many: which order it is of is kept once for all its columns.
-type Point struct {
+type Point struct { //nolint:recvcheck // Equal is what go-cmp looks for, on values; Before is called in loops
+	*Ref // never nil in what a store shows
+
 	At    int64 // event time, microseconds since 1970
 	Value float64
-	*Ref  // never nil in what a store shows
+}
+
+// Equal says whether p and q are the same point of the same order: with the same bits, but that all NaN are one.
+func (p Point) Equal(q Point) bool {
+	same := math.Float64bits(p.Value) == math.Float64bits(q.Value) || p.Value != p.Value && q.Value != q.Value
+	return same && p.At == q.At && *p.Ref == *q.Ref
 }
 
 // Ref tells which order a point is of, and when it came. It is not changed once it is shared.
