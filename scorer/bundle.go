@@ -31,6 +31,8 @@ type Bundle struct {
 	engine   Engine
 	files    []string // that it was read from
 	golden   bool     // golden.csv must be there
+	dir      string
+	hashed   []string // the files of dir that its hash is of
 	notes    []string
 	scratch  sync.Pool // of *scratch
 }
@@ -80,7 +82,8 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 			return nil, fmt.Errorf("%s: neither a signature nor the model says what its features are called: write a bundle.yaml beside it", file)
 		}
 	}
-	hash, err := hashFiles(dir, spec.manifest, spec.file, goldenFile)
+	hashed := append([]string{spec.manifest, spec.file, goldenFile}, spec.more...)
+	hash, err := hashFiles(dir, hashed...)
 	if err != nil {
 		return nil, fmt.Errorf("hashing the bundle: %w", err)
 	}
@@ -95,7 +98,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 	return &Bundle{
 		version: version, features: spec.features,
 		layout: layout, margin: spec.margin, adjust: spec.calibration, engine: engine, golden: spec.golden, notes: spec.notes,
-		files: []string{file, model, filepath.Join(dir, goldenFile)},
+		files: []string{file, model, filepath.Join(dir, goldenFile)}, dir: dir, hashed: hashed,
 	}, nil
 }
 
@@ -141,6 +144,12 @@ func unnamed(names []string) bool {
 		}
 	}
 	return true
+}
+
+// Current says whether the files of the bundle are still those that it was read from, by their content.
+func (b *Bundle) Current() bool {
+	hash, err := hashFiles(b.dir, b.hashed...)
+	return err == nil && hash == b.version.Hash
 }
 
 // Version returns the bundle's name, version, and the hash of its files.

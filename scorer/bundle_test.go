@@ -266,3 +266,25 @@ func layoutOf(t testing.TB, names ...string) *schemas.Layout {
 	}
 	return l
 }
+
+func TestABundleIsCurrentAsLongAsItsFilesHoldTheSame(t *testing.T) {
+	dir := folder(t, bundleFiles(goodBundle, goodGolden))
+	b, err := scorer.LoadBundle(dir, loaders())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{"model.txt": "the model", "notes.txt": "of no account"})
+	if !b.Current() {
+		t.Error("the same content is another bundle")
+	}
+	for _, name := range []string{"bundle.yaml", "model.txt", "golden.csv"} {
+		write(t, dir, map[string]string{name: "another"})
+		if b.Current() {
+			t.Errorf("another %s is the same bundle", name)
+		}
+		write(t, dir, bundleFiles(goodBundle, goodGolden))
+	}
+	if err := os.Remove(filepath.Join(dir, "golden.csv")); err != nil || b.Current() {
+		t.Errorf("without golden rows it is the same bundle (%v)", err)
+	}
+}

@@ -26,6 +26,7 @@ type bundleSpec struct {
 	calibration             calibration
 	golden                  bool     // whether golden.csv must be there
 	notes                   []string // what who looks at the bundle should know
+	more                    []string // files that have a part in the hash too
 }
 
 // bundleReader is a bundle.yaml being read.

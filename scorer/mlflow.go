@@ -41,7 +41,7 @@ func parseMLflow(dir string, text []byte, loaders map[string]Loader) (*bundleSpe
 		return nil, d.Err()
 	}
 	d.root = d.mapping(root, "")
-	s := &bundleSpec{manifest: mlflowFile, notes: []string{noGolden}}
+	s := &bundleSpec{manifest: mlflowFile, more: []string{mlflowOrigin}, notes: []string{noGolden}}
 	if _, err := os.Stat(filepath.Join(dir, goldenFile)); err == nil {
 		s.golden, s.notes = true, nil
 	}

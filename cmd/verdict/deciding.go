@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -23,7 +22,7 @@ func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
 		}
 	}
 	made := scorer.Config{LeftOut: p.leftOut, Failed: p.failed}
-	load := bundleLoader()
+	load := p.bundleLoader()
 	var err error
 	if cfg.Model != "" { // what is not named is for validate to say
 		made.Champion, err = load(cfg.Model)
@@ -94,23 +93,30 @@ func (p *parts) failed(model schemas.Version, err error) {
 	f.log.Error("a model cannot score", "model", model.String(), "error", err)
 }
 
-// bundleLoader returns a loader that reads each folder once.
-func bundleLoader() func(dir string) (*scorer.Bundle, error) {
+// bundleLoader returns a loader that reads each folder once, and not at all when it still holds what it held before: so that a change of a list loads no model,
+// nor waits for the server of one.
+func (p *parts) bundleLoader() func(dir string) (*scorer.Bundle, error) {
 	type loaded struct {
 		bundle *scorer.Bundle
 		err    error
 	}
+	before := p.bundles
+	p.bundles = make(map[string]*scorer.Bundle)
 	known := make(map[string]loaded) // :: folder → what it gave
 	return func(dir string) (*scorer.Bundle, error) {
 		dir = filepath.Clean(dir)
 		if l, ok := known[dir]; ok {
 			return l.bundle, l.err
 		}
-		b, err := scorer.LoadBundle(dir, modelLoaders())
-		if err != nil {
-			err = fmt.Errorf("model %s: %w", dir, err)
+		var l loaded
+		if l.bundle = before[dir]; l.bundle == nil || !l.bundle.Current() {
+			l.bundle, l.err = scorer.LoadBundle(dir, modelLoaders())
 		}
-		known[dir] = loaded{b, err}
-		return b, err
+		known[dir] = l
+		if l.err != nil {
+			return nil, l.err
+		}
+		p.bundles[dir] = l.bundle
+		return l.bundle, nil
 	}
 }

@@ -25,6 +25,7 @@ type parts struct {
 	labels   *schemas.Codec
 	key      schemas.Path // what the API keys orders by
 	failures failures
+	bundles  map[string]*scorer.Bundle // :: folder → what it held when it was last loaded; owned by who loads
 }
 
 // modelLoaders are the model formats that a bundle may have.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -215,6 +216,51 @@ func TestAHangupLoadsTheFilesThatAreNotWatched(t *testing.T) {
 	}
 	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reloads_total") == 1 })
 	if d := p.decide(t, ctx, "after", 1); d.Policy.Version != "2" {
+		t.Errorf("decided by %+v", d)
+	}
+}
+
+// TestAListIsTakenWhileTheServerOfAModelIsAway has a champion that is served elsewhere, and whose server goes: orders are degraded, and files that are no
+// model's are taken all the same.
+func TestAListIsTakenWhileTheServerOfAModelIsAway(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte(`{"inputs":[{"name":"x","datatype":"FP64","shape":[-1,1]}],"outputs":[{"name":"p","datatype":"FP64","shape":[-1]}]}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"outputs":[{"name":"p","data":[0.05]}]}`))
+	}))
+	t.Cleanup(server.Close)
+	s := newSite(t)
+	ctx := within(t, time.Minute)
+	files, config := ownFiles(t, s, "20ms")
+	if err := os.Mkdir(filepath.Join(files.dir, "far"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files.write("far/bundle.yaml", "name: far\nversion: 1\nfeatures: handbook@1\nfile: model.yaml\nformat: remote\ninputs: [amount]\n")
+	files.write("far/model.yaml", server.URL+"/v2/models/far\n")
+	files.write("far/golden.csv", "amount,score\n5,0.05\n")
+	files.change("verdict.yaml", "model: models/handbook/1", "model: far")
+	p := start(t, "serve", "-c", config)
+	p.ready(ctx)
+	if d := p.decide(t, ctx, "there", 77); d.Model.Version != "1" || d.Action != "approve" {
+		t.Errorf("decided by %+v", d)
+	}
+	server.Close()
+	if d := p.decide(t, ctx, "away", 77); d.Action != "review" {
+		t.Errorf("without a score: %+v", d)
+	}
+	if p.metric(ctx, "verdict_model_failures_total") == 0 || !strings.Contains(p.log.String(), "a model cannot score") {
+		t.Error("nobody says that the model fails")
+	}
+	files.change("lists/blocked_terminals.txt", "", "77\n")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reloads_total") == 1 })
+	if d := p.decide(t, ctx, "listed", 77); d.Policy.Rule != "blocked_terminal" {
+		t.Errorf("decided by %+v", d)
+	}
+	files.change("far/bundle.yaml", "version: 1", "version: 2")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reload_refused") == 1 })
+	if d := p.decide(t, ctx, "refused", 77); d.Model.Version != "1" {
 		t.Errorf("decided by %+v", d)
 	}
 }
