@@ -115,11 +115,7 @@ func sameFound(t *testing.T, what string, want, got []preprocess.Found) {
 
 func sameView(v, w preprocess.View) bool {
 	bits := math.Float64bits
-	return slices.EqualFunc(v.Points, w.Points, func(p, q preprocess.Point) bool {
-		same := bits(p.Value) == bits(q.Value)
-		p.Value, q.Value = 0, 0
-		return same && p == q
-	}) && slices.EqualFunc(v.Cells, w.Cells, func(c, d preprocess.Cell) bool {
+	return slices.EqualFunc(v.Points, w.Points, preprocess.Point.Equal) && slices.EqualFunc(v.Cells, w.Cells, func(c, d preprocess.Cell) bool {
 		same := bits(c.LastValue) == bits(d.LastValue)
 		c.LastValue, d.LastValue = 0, 0
 		return same && c == d
