@@ -11,7 +11,8 @@
 //   - schemas says what an order, a label and a decision are, as bytes (Avro, JSON) and as values. schemas/expr are expressions over them (CEL).
 //   - preprocess makes feature vectors: a feature set (spec.go) says which, a Store keeps points per entity (memstore, redisstore), and window.go, which
 //     is pure, makes numbers of points. No store knows what a window is, so no two can disagree.
-//   - scorer makes decisions: a model bundle gives a score, a policy turns it into an action. scorer/treemodel reads and runs tree models.
+//   - scorer makes decisions: a model bundle gives a score, a policy turns it into an action; a routing says which bundle, and which challenge it.
+//     scorer/treemodel reads and runs tree models, scorer/remote asks models that are served elsewhere.
 //   - sync serves callers that wait: sync/await knows who waits for which order, sync/httpapi speaks HTTP.
 //
 // preprocess, scorer and sync do not know each other: preprocess and scorer meet in schemas.FeatureVector, and httpapi is given functions. The import graph

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -231,6 +233,7 @@ func (s *service) connection(client string) kafka.Connection {
 // work starts the lanes: one worker for orders and labels, one for the orders of waiting callers, each with its own poll, pipeline and producer.
 func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	if !s.scores {
+		signal.Ignore(syscall.SIGHUP) // it loads files anew elsewhere, and here there are none: it need not end the process
 		lanes.Go(func() error { <-ctx.Done(); return nil })
 		return
 	}
