@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"verdict/consumer"
 	"verdict/consumer/backfill"
@@ -187,6 +188,18 @@ func (w *warming) plan(ctx context.Context) error {
 	return nil
 }
 
+// tellRun tells on stderr how far a run through topics is.
+func tellRun(to io.Writer, name string, history *kafka.History, run *backfill.Run) *replay.Telling {
+	return replay.Tell(replay.TellConfig{
+		To: to, Name: name, Bar: to == os.Stderr && term.IsTerminal(int(os.Stderr.Fd())), Color: os.Getenv("NO_COLOR") == "",
+		Far: func() replay.Far {
+			done, total := history.Progress()
+			s := run.Summary()
+			return replay.Far{Orders: s.Orders, Text: fmt.Sprintf(", %d written, %d points, %d labels", s.Written, s.Points, s.Labels), Done: done, Total: total, Of: "the history"}
+		},
+	})
+}
+
 // readTopics runs the history in Kafka.
 func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 	read, lanes, err := topicsOf(&w.cfg.Kafka, w.flags.orders, w.flags.labels)
@@ -216,13 +229,9 @@ func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 	if err != nil {
 		return backfill.Summary{}, err
 	}
-	told := tellProgress(w.err, "backfill", func() (string, int64, int64) {
-		done, total := history.Progress()
-		s := run.Summary()
-		return fmt.Sprintf("%d orders read, %d written, %d points", s.Orders, s.Written, s.Points), done, total
-	})
+	told := tellRun(w.err, "backfill", history, run)
 	err = run.Run(ctx)
-	told.end()
+	told.End()
 	if err == nil && ctx.Err() != nil && !following {
 		err = errInterrupted
 	}

@@ -169,13 +169,9 @@ func (r *rebuilding) readOrders(ctx context.Context) (backfill.Summary, error) {
 	if err != nil {
 		return backfill.Summary{}, err
 	}
-	told := tellProgress(r.err, "rebuild", func() (string, int64, int64) {
-		done, total := history.Progress()
-		s := run.Summary()
-		return fmt.Sprintf("%d orders, %d points, %d labels", s.Orders, s.Points, s.Labels), done, total
-	})
+	told := tellRun(r.err, "rebuild", history, run)
 	err = run.Run(ctx)
-	told.end()
+	told.End()
 	return run.Summary(), err
 }
 

@@ -10,9 +10,7 @@ var AppendNumber = appendNumber
 
 // Progress tells of a replay that has read so many orders and bytes of size, until end is called.
 func Progress(to io.Writer, terminal bool, orders, read, size int64) (end func()) {
-	c := new(counts)
-	c.orders.Store(orders)
-	return startProgress(to, terminal, false, &stream{read: func() int64 { return read }, size: size, of: "the file"}, c).end
+	return Tell(TellConfig{To: to, Name: "replay", Bar: terminal, Far: func() Far { return Far{Orders: orders, Done: read, Total: size, Of: "the file"} }}).End
 }
 
 // Line is a line as a lineReader tells it.

@@ -193,9 +193,9 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	t.pen = newPen(t.rows)
-	told := startProgress(cfg.Stderr, cfg.Terminal, cfg.Color, t.orders.stream, &t.counts)
+	told := Tell(TellConfig{To: cfg.Stderr, Name: "replay", Bar: cfg.Terminal, Color: cfg.Color, Far: t.far})
 	err = worker.Run(ctx)
-	told.end()
+	told.End()
 	if closed := t.pen.close(); err == nil {
 		err = closed
 	}

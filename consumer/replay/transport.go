@@ -165,3 +165,9 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // Commit tells whether the rows so far could be written. There is nothing to be marked as done: a replay that breaks off starts again.
 func (t *transport) Commit(context.Context, *consumer.Batch) error { return t.pen.failed() }
+
+// far is how far the replay is.
+func (t *transport) far() Far {
+	in := t.orders.stream
+	return Far{Orders: t.counts.orders.Load(), Done: in.read(), Total: in.size, Of: in.of}
+}
