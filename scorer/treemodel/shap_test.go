@@ -202,12 +202,8 @@ func TestContributionsAllocateNothing(t *testing.T) {
 		s := readSample(t, kind)
 		m := parse(t, s)
 		out := make([]float64, (s.width+1)*m.Outputs())
-		least := math.Inf(1)
-		for range 20 { // a pool may be emptied at any time, and the race detector sees to it
-			least = min(least, testing.AllocsPerRun(1, func() { _ = m.Contributions(s.rows[:s.width], out) }))
-		}
-		if least != 0 {
-			t.Errorf("%s: %v allocations a call", kind, least)
+		if n := leastAllocs(func() { _ = m.Contributions(s.rows[:s.width], out) }); n != 0 {
+			t.Errorf("%s: %v allocations a call", kind, n)
 		}
 	}
 }
