@@ -188,6 +188,18 @@ func (w *warming) plan(ctx context.Context) error {
 	return nil
 }
 
+// nearEnough is how near to the end of the topics a follower is when a version can be rolled out, in offsets: what comes in a part of a second where much comes.
+const nearEnough = 500
+
+// tellBehind says what a follower had not written when it was interrupted, if that is more than was on its way.
+func (w *warming) tellBehind(ctx context.Context, history *kafka.History) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if behind, err := history.Behind(ctx); err == nil && behind > nearEnough {
+		fmt.Fprintf(w.err, "backfill: interrupted %d offsets behind the end of the topics: what processes of the old version decided of these is not written for the new one; run it again\n", behind)
+	}
+}
+
 // tellRun tells on stderr how far a run through topics is.
 func tellRun(to io.Writer, name string, history *kafka.History, run *backfill.Run) *replay.Telling {
 	return replay.Tell(replay.TellConfig{
@@ -213,17 +225,25 @@ func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 		return backfill.Summary{}, err
 	}
 	defer history.Close()
-	following := false
+	following, enough := false, int64(0)
 	var incomplete error
 	run, err := backfill.New(backfill.Config{
 		History: history, Features: w.parts.features, Recorder: w.recorder, Orders: w.parts.orders, Labels: w.parts.labels,
 		Events: w.cfg.Events.times(), Topics: lanes, Lateness: w.cfg.State.Lateness, Log: w.log,
 		Polled: func() {
-			if done, total := history.Progress(); w.flags.follow && !following && done >= total {
-				following = true
-				incomplete = w.store.Complete(ctx)
-				fmt.Fprintf(w.err, "backfill: the history is written; following. %s can be rolled out now\n", w.parts.features.Version())
+			done, total := history.Progress()
+			if !w.flags.follow || following || done < max(total, enough) {
+				return
 			}
+			// The end that it knew is that of its start, and orders have come since.
+			behind, err := history.Behind(ctx)
+			if err != nil || behind > nearEnough {
+				enough = done + max(1, behind-nearEnough)
+				return
+			}
+			following = true
+			incomplete = w.store.Complete(ctx)
+			fmt.Fprintf(w.err, "backfill: the history is written; following. %s can be rolled out now\n", w.parts.features.Version())
 		},
 	})
 	if err != nil {
@@ -234,6 +254,9 @@ func (w *warming) readTopics(ctx context.Context) (backfill.Summary, error) {
 	told.End()
 	if err == nil && ctx.Err() != nil && !following {
 		err = errInterrupted
+	}
+	if err == nil && following {
+		w.tellBehind(ctx, history)
 	}
 	return run.Summary(), cmp.Or(err, incomplete)
 }

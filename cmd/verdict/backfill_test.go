@@ -183,7 +183,7 @@ func says(t *testing.T, args ...string) string {
 	return c.stdout.String()
 }
 
-var ordersRead = regexp.MustCompile(`backfill: (\d+) orders read`)
+var ordersRead = regexp.MustCompile(`backfill: (\d+) orders`)
 
 // read is how many orders a backfill says it has read.
 func (c *command) read() int {

@@ -115,6 +115,28 @@ func (h *History) bound(ctx context.Context) error {
 	return h.identify(ctx)
 }
 
+// Behind returns how many offsets lie between what was polled and where the topics end by now. It is to be called by who polls.
+func (h *History) Behind(ctx context.Context) (int64, error) {
+	names := make([]string, len(h.cfg.Topics))
+	for i, t := range h.cfg.Topics {
+		names[i] = t.Name
+	}
+	ends, err := kadm.NewClient(h.client).ListCommittedOffsets(ctx, names...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("finding the end of %v: %w", names, err)
+	}
+	behind := int64(0)
+	for _, f := range h.feeds {
+		if end, ok := ends.Lookup(f.topic.Name, f.partition); ok {
+			behind += max(0, end.Offset-f.position())
+		}
+	}
+	return behind, nil
+}
+
 // ceilMilli returns the first whole millisecond that is not before t: records have no finer time.
 func ceilMilli(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 

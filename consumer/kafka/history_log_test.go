@@ -162,8 +162,16 @@ func TestHistoryFollowsBehindItsEnds(t *testing.T) {
 		if batch, err := h.Poll(short); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with nothing to read: %v, %v", batch, err)
 		}
+		behind := func(want int64) {
+			if n, err := h.Behind(ctx); n != want || err != nil {
+				t.Errorf("%d offsets behind, %v; want %d", n, err, want)
+			}
+		}
+		behind(0)
 		b.put(t, ctx, b.topics.Orders, 0, "4d")
+		behind(1)
 		poll(3)
+		behind(0)
 		if diff := cmp.Diff([]string{"3b", "2c", "4d"}, got); diff != "" {
 			t.Error(diff)
 		}
