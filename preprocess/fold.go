@@ -114,7 +114,7 @@ func (w *window) latest(v *viewer, s *sight, in []Point) float64 {
 	case last:
 		return p.Value
 	default:
-		l := labels{s.marks[markAfter(s.marks, p.At-1):]}
+		l := labels{s.marks[MarkAfter(s.marks, p.At-1):]}
 		if l.fraud(p, v.at) {
 			return 1
 		}
@@ -172,7 +172,7 @@ func insert(table []uint64, hash uint64) bool {
 // ofLabels is how many orders, or which part of them, were known to be fraud at the viewer's time.
 func (w *window) ofLabels(v *viewer, s *sight, from, until int64) float64 {
 	in := w.orders(v, s, from, until)
-	n, marks := 0, labels{s.marks[markAfter(s.marks, from):]}
+	n, marks := 0, labels{s.marks[MarkAfter(s.marks, from):]}
 	for i := range in {
 		if len(marks.rest) == 0 {
 			break
@@ -225,7 +225,7 @@ func (w *window) ofMerged(v *viewer, s *sight, from, until int64) float64 {
 
 // fraudsMerged counts the orders known to be fraud: of points those in the window, of merged orders those of the cells that count.
 func (w *window) fraudsMerged(v *viewer, s *sight, in []Point, cells []Cell, from, until int64) int {
-	marks := s.marks[markAfter(s.marks, from):markAfter(s.marks, until)]
+	marks := s.marks[MarkAfter(s.marks, from):MarkAfter(s.marks, until)]
 	points, seen, n := s.view.Points, labels{marks}, 0
 	for i := range in {
 		if seen.fraud(&in[i], v.at) {

@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"cmp"
 	"context"
 	"math"
 
@@ -114,6 +115,37 @@ type Mark struct {
 	ID    schemas.OrderID
 	Known int64 // microseconds since 1970
 	Fraud bool
+}
+
+// MarkAfter returns the place of the first mark later than t, in microseconds.
+func MarkAfter(marks []Mark, t int64) int {
+	low, high := 0, len(marks)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); marks[mid].At <= t {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// CompareMarks orders marks as a store keeps them: by At, ID and Known, and of the rest the fraud last.
+func CompareMarks(a, b Mark) int {
+	switch {
+	case a.At != b.At:
+		return cmp.Compare(a.At, b.At)
+	case a.ID != b.ID:
+		return cmp.Compare(a.ID, b.ID)
+	case a.Known != b.Known:
+		return cmp.Compare(a.Known, b.Known)
+	case a.Fraud == b.Fraud:
+		return 0
+	case b.Fraud:
+		return -1
+	default:
+		return 1
+	}
 }
 
 // Arrival says when an order came, to tell which of two orders of one event time was first. Within a source (a partition, a file) the offset tells;

@@ -187,19 +187,6 @@ func pointAfter(points []Point, t int64) int {
 	return low
 }
 
-// markAfter returns the place of the first mark later than t.
-func markAfter(marks []Mark, t int64) int {
-	low, high := 0, len(marks)
-	for low < high {
-		if mid := int(uint(low+high) >> 1); marks[mid].At <= t {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low
-}
-
 // finite returns f, missing where it is infinite.
 func finite(f float64) float64 {
 	if math.IsInf(f, 0) {

@@ -1,9 +1,7 @@
 package memstore
 
 import (
-	"cmp"
 	"slices"
-	"sort"
 	"strings"
 
 	"verdict/preprocess"
@@ -84,13 +82,13 @@ func (e *entity) look(ask *preprocess.Ask, view *preprocess.View) {
 // marksBetween returns the marks asked for.
 func (e *entity) marksBetween(ask *preprocess.Ask) []preprocess.Mark {
 	e.keep = max(e.keep, ask.Keep)
-	from := markAfter(e.marks, ask.From)
-	return e.marks[from:max(from, markAfter(e.marks, ask.To))]
+	from := preprocess.MarkAfter(e.marks, ask.From)
+	return e.marks[from:max(from, preprocess.MarkAfter(e.marks, ask.To))]
 }
 
 // mark adds a version of a label, and drops old marks when it needs room.
 func (e *entity) mark(m preprocess.Mark) {
-	at, known := slices.BinarySearchFunc(e.marks, m, compareMarks)
+	at, known := slices.BinarySearchFunc(e.marks, m, preprocess.CompareMarks)
 	if known {
 		return
 	}
@@ -113,26 +111,5 @@ func (e *entity) oldMarks(newest int64) int {
 	if e.keep == 0 {
 		return 0
 	}
-	return markAfter(e.marks, newest-e.keep-1)
-}
-
-func markAfter(marks []preprocess.Mark, t int64) int {
-	return sort.Search(len(marks), func(i int) bool { return marks[i].At > t })
-}
-
-func compareMarks(a, b preprocess.Mark) int {
-	switch {
-	case a.At != b.At:
-		return cmp.Compare(a.At, b.At)
-	case a.ID != b.ID:
-		return cmp.Compare(a.ID, b.ID)
-	case a.Known != b.Known:
-		return cmp.Compare(a.Known, b.Known)
-	case a.Fraud == b.Fraud:
-		return 0
-	case b.Fraud:
-		return -1
-	default:
-		return 1
-	}
+	return preprocess.MarkAfter(e.marks, newest-e.keep-1)
 }

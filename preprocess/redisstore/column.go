@@ -3,7 +3,6 @@ package redisstore
 import (
 	"math"
 	"slices"
-	"sort"
 
 	"github.com/redis/go-redis/v9"
 
@@ -181,8 +180,8 @@ func (c *column) add(v *preprocess.Visit, ask *preprocess.Ask) bool {
 func (c *column) look(ask *preprocess.Ask, view *preprocess.View) {
 	switch {
 	case c.marks:
-		from := markAfter(c.list, ask.From)
-		view.Marks = c.list[from:max(from, markAfter(c.list, ask.To))]
+		from := preprocess.MarkAfter(c.list, ask.From)
+		view.Marks = c.list[from:max(from, preprocess.MarkAfter(c.list, ask.To))]
 	case c.merge != nil:
 		c.merged.look(ask, view)
 	default:
@@ -199,11 +198,7 @@ func (e *entity) mark(m preprocess.Mark) {
 	if c == nil {
 		return
 	}
-	if at, known := slices.BinarySearchFunc(c.list, m, compareMarks); !known {
+	if at, known := slices.BinarySearchFunc(c.list, m, preprocess.CompareMarks); !known {
 		c.list = slices.Insert(c.list, at, m)
 	}
-}
-
-func markAfter(marks []preprocess.Mark, t int64) int {
-	return sort.Search(len(marks), func(i int) bool { return marks[i].At > t })
 }

@@ -148,17 +148,6 @@ func (b *batch) widen(ctx context.Context) error {
 	return b.store.exec(ctx, len(b.visits), b.cmds)
 }
 
-func compareMarks(a, b preprocess.Mark) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Known, b.Known), cmp.Compare(bit(a.Fraud), bit(b.Fraud)))
-}
-
-func bit(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 func readVersions(cmd *redis.RawCmd) (all []version, fraud bool, err error) {
 	members, err := readStrings(cmd)
 	if err != nil {
