@@ -1,6 +1,7 @@
 package treemodel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,15 @@ func Load(path string, inputs []string) (scorer.Engine, error) {
 
 // Open reads a LightGBM text model as it is.
 func Open(path string) (*Model, error) {
+	text, err := readModelFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(filepath.Base(path), text)
+}
+
+// readModelFile reads a file that is no larger than a model may be.
+func readModelFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the model: %w", err)
@@ -71,21 +81,23 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the model: %w", err)
 	}
+	name := filepath.Base(path)
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", filepath.Base(path))
+		return nil, fmt.Errorf("%s is not a file", name)
 	}
 	if info.Size() > maxFileBytes {
-		return nil, fmt.Errorf("%s has %d MiB, and a model may have %d", filepath.Base(path), info.Size()>>20, maxFileBytes>>20)
+		return nil, fmt.Errorf("%s has %d MiB, and a model may have %d", name, info.Size()>>20, maxFileBytes>>20)
 	}
 	// The file may still grow between the two calls.
-	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(info.Size()) + bytes.MinRead)
+	if _, err := data.ReadFrom(io.LimitReader(f, maxFileBytes+1)); err != nil {
 		return nil, fmt.Errorf("reading the model: %w", err)
 	}
-	if len(text) > maxFileBytes {
-		return nil, fmt.Errorf("%s has more than %d MiB", filepath.Base(path), maxFileBytes>>20)
+	if data.Len() > maxFileBytes {
+		return nil, fmt.Errorf("%s has more than %d MiB", name, maxFileBytes>>20)
 	}
-	return Parse(filepath.Base(path), text)
+	return data.Bytes(), nil
 }
 
 // Parse reads a LightGBM text model from memory; file is how errors call it.

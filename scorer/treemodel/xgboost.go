@@ -3,8 +3,6 @@ package treemodel
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -60,31 +58,6 @@ func OpenAny(path string) (*Model, error) {
 		return ParseXGBoost(file, data)
 	}
 	return Parse(filepath.Base(path), data)
-}
-
-// readModelFile reads a file that is no larger than a model may be.
-func readModelFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	name := filepath.Base(path)
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", name)
-	}
-	if info.Size() > maxFileBytes {
-		return nil, fmt.Errorf("%s has %d MiB, and a model may have %d", name, info.Size()>>20, maxFileBytes>>20)
-	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("reading the model: %w", err)
-	}
-	return data, nil
 }
 
 // looksXGBoost says whether data begins like JSON or UBJSON.
