@@ -22,7 +22,8 @@ type Extractor struct {
 	visits   []Visit
 	asks     []Ask
 	labelled []string
-	starts   []int // :: order × group → the place of the group's first ask in the order's visit; -1: the order has no such entity
+	starts   []int  // :: order × group → the place of the group's first ask in the order's visit; -1: the order has no such entity
+	known    []bool // :: ask of the visit at hand → what it adds, being of features, is computed
 	input    expr.Input
 	key      []byte
 	keys     strings.Builder // of all entities; never grown beyond its room, so that keys cut from it stay where they are
@@ -191,6 +192,7 @@ func (x *Extractor) keyOf(g *group, fields schemas.Record) (string, bool) {
 // what the order saw.
 func (x *Extractor) ofHistory(i int, o *schemas.Order, found *Found, row []float64) {
 	x.input.Fields, x.input.Features = o.Fields, row
+	x.known = append(x.known[:0], make([]bool, len(x.visits[i].Asks))...)
 	v := viewer{at: x.visits[i].At, id: string(o.ID), arrival: found.First, again: found.Again}
 	for j := range x.set.features {
 		f := &x.set.features[j]
@@ -207,11 +209,21 @@ func (x *Extractor) ofHistory(i int, o *schemas.Order, found *Found, row []float
 		start := x.starts[i*len(x.set.groups)+g]
 		for c := range x.set.groups[g].columns {
 			if column := &x.set.groups[g].columns[c]; start >= 0 && column.later {
-				ask := &x.visits[i].Asks[start+c]
-				ask.Value, ask.Adds = column.of(&x.input, AddSeen)
+				x.kept(i, start+c, column)
 			}
 		}
 	}
+}
+
+// kept returns a visit's ask of a column that is known only when features are, with what the order adds to it. It is computed when the first window
+// over the column is, whose features stand above it, and once.
+func (x *Extractor) kept(i, ask int, c *column) *Ask {
+	a := &x.visits[i].Asks[ask]
+	if !x.known[ask] {
+		a.Value, a.Adds = c.of(&x.input, AddSeen)
+		x.known[ask] = true
+	}
+	return a
 }
 
 // ofWindow computes a window for a visit: of nothing, when the order has no such entity.
@@ -226,8 +238,8 @@ func (x *Extractor) ofWindow(i int, v *viewer, w *window, found *Found) float64 
 	var own Point
 	if column := &group.columns[w.ask]; column.later {
 		// The features that it is made of stand above the window, so they are known by now.
-		if value, adds := column.of(&x.input, AddSeen); adds != AddNothing {
-			own = Point{At: v.at, Value: value, Ref: &Ref{ID: schemas.OrderID(v.id), Arrival: v.arrival}}
+		if ask := x.kept(i, start+w.ask, column); ask.Adds != AddNothing {
+			own = Point{At: v.at, Value: ask.Value, Ref: &Ref{ID: schemas.OrderID(v.id), Arrival: v.arrival}}
 			s.own = &own
 		}
 	}
@@ -237,8 +249,7 @@ func (x *Extractor) ofWindow(i int, v *viewer, w *window, found *Found) float64 
 	if w.codes >= 0 {
 		s.codes = found.Views[start+w.codes].Points
 		if column := &group.columns[w.codes]; column.later {
-			value, _ := column.of(&x.input, AddSeen)
-			s.ownCode = value
+			s.ownCode = x.kept(i, start+w.codes, column).Value
 		}
 	}
 	return w.of(v, &s)
