@@ -17,47 +17,122 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, *fault)
 		return
 	}
+	t := a.termsOf(r.Header)
+	ans := a.decideOne(r.Context(), raw, &t)
+	t.tell(w.Header(), ans.status)
+	ans.write(w)
+}
+
+// terms is what a caller said of its order, or of all orders of its batch, beside the orders themselves.
+type terms struct {
+	deadline    time.Time // when the wait is over
+	ackBy       time.Time // until when Kafka may take to have the order
+	traceparent string
+	applied     string // what is said of Prefer; "" when nothing was preferred
+}
+
+// termsOf begins the wait.
+func (a *api) termsOf(h http.Header) terms {
+	wish, began := parsePrefer(h["Prefer"]), time.Now()
+	patience := a.patience(wish)
+	return terms{deadline: began.Add(patience), ackBy: began.Add(a.AckTimeout), traceparent: traceparent(h), applied: wish.applied(patience)}
+}
+
+// tell says what was done of Prefer in an answer that is one.
+func (t *terms) tell(h http.Header, status int) {
+	if t.applied != "" && status < http.StatusBadRequest {
+		h.Set("Preference-Applied", t.applied)
+	}
+}
+
+// answer is what came of one order, before anything is said of it in the words of a route.
+type answer struct {
+	status int             // of HTTP; 0: the caller has gone, and nobody is to be told
+	order  schemas.OrderID // "" when the order has none that could be read
+	body   []byte          // the decision, when status is 200
+	repeat bool            // the order had been decided before
+	fault  *problem        // when status is 400 or above
+}
+
+func refusal(id schemas.OrderID, p problem) answer { return answer{status: p.Status, order: id, fault: &p} }
+
+// write says it as POST /v1/decisions does.
+func (ans *answer) write(w http.ResponseWriter) {
+	switch {
+	case ans.status == 0:
+	case ans.fault != nil:
+		writeProblem(w, *ans.fault)
+	case ans.status == http.StatusAccepted:
+		w.Header().Set("Location", locationOf(ans.order))
+		writeJSON(w, http.StatusAccepted, pendingBody(ans.order))
+	default:
+		if ans.repeat {
+			w.Header().Set("Verdict-Repeat", "true")
+		}
+		writeJSON(w, ans.status, ans.body)
+	}
+}
+
+// decideOne brings one order from its bytes to its answer. It is what all routes that ask for decisions share.
+func (a *api) decideOne(ctx context.Context, raw []byte, t *terms) answer {
 	order, content, err := a.Decode(raw)
 	if err != nil {
-		writeProblem(w, problemOf(err))
-		return
+		return refusal("", problemOf(err))
 	}
-	wish := parsePrefer(r.Header["Prefer"])
-	began, patience := time.Now(), a.patience(wish)
-	deadline := began.Add(patience)
-	if applied := wish.applied(patience); applied != "" {
-		w.Header().Set("Preference-Applied", applied)
-	}
-	body, fault := a.kept(r.Context(), order.ID, content)
-	if fault != nil {
-		writeProblem(w, *fault)
-		return
-	}
-	if body != nil {
-		w.Header().Set("Verdict-Repeat", "true")
-		writeJSON(w, http.StatusOK, body)
-		return
+	e := a.enter(ctx, order, raw, content, t)
+	return a.settle(ctx, &e, t)
+}
+
+// entry is an order that was taken: it waits, or has its answer already.
+type entry struct {
+	id      schemas.OrderID
+	content uint64
+	wait    *await.Wait // nil when answer is there
+	answer  answer
+}
+
+// enter asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it. Who entered must settle.
+func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, content uint64, t *terms) entry {
+	e := entry{id: order.ID, content: content}
+	body, fault := a.kept(ctx, order.ID, content)
+	switch {
+	case fault != nil:
+		e.answer = refusal(order.ID, *fault)
+		return e
+	case body != nil:
+		e.answer = answer{status: http.StatusOK, order: order.ID, body: body, repeat: true}
+		return e
 	}
 	wait, first, err := a.Desk.Join(order.ID, content)
 	if err != nil {
 		a.metrics.refused.Inc()
-		writeProblem(w, joinProblem(err))
-		return
+		e.answer = refusal(order.ID, joinProblem(err))
+		return e
 	}
-	defer wait.Leave()
+	e.wait = wait
 	if first {
-		a.submit(r, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: deadline, Traceparent: traceparent(r.Header)})
+		a.submit(ctx, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: t.deadline, Traceparent: t.traceparent})
 	}
-	switch a.await(r.Context(), wait, deadline, began.Add(a.AckTimeout)) {
+	return e
+}
+
+// settle waits for the answer of an order that was taken, and leaves the desk.
+func (a *api) settle(ctx context.Context, e *entry, t *terms) answer {
+	if e.wait == nil {
+		return e.answer
+	}
+	defer e.wait.Leave()
+	switch a.await(ctx, e.wait, t.deadline, t.ackBy) {
 	case answered:
-		a.answer(w, wait)
+		return a.ended(e)
 	case timeout:
-		a.postpone(w, r, order.ID, content)
+		return a.postpone(ctx, e)
 	case unacknowledged:
 		a.metrics.refused.Inc()
-		writeProblem(w, unavailable("kafka_away", "the order could not be handed over; send it again"))
-	case gone:
+		return refusal(e.id, notHandedOver())
+	default:
 		a.metrics.gone.Inc()
+		return answer{order: e.id}
 	}
 }
 
@@ -100,8 +175,8 @@ func (a *api) lookup(ctx context.Context, id schemas.OrderID) ([]byte, error) {
 }
 
 // submit hands the order to Kafka for all who share the wait, so it does not end when this caller goes.
-func (a *api) submit(r *http.Request, wait *await.Wait, order Request) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.AckTimeout)
+func (a *api) submit(ctx context.Context, wait *await.Wait, order Request) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.AckTimeout)
 	defer cancel()
 	err := a.Submit(ctx, order)
 	a.submits.saw(err)
@@ -154,42 +229,46 @@ func (a *api) await(ctx context.Context, wait *await.Wait, deadline, ackBy time.
 	}
 }
 
-// answer passes on how the wait ended: with the decision, the scorer's refusal, or a submission that failed.
-func (a *api) answer(w http.ResponseWriter, wait *await.Wait) {
-	if wait.Err() != nil { // the one who submitted has counted and logged it
+// ended tells how the wait ended: with the decision, the scorer's refusal, or a submission that failed.
+func (a *api) ended(e *entry) answer {
+	if e.wait.Err() != nil { // the one who submitted has counted and logged it
 		a.metrics.refused.Inc()
-		writeProblem(w, unavailable("kafka_away", "the order could not be handed over; send it again"))
-		return
+		return refusal(e.id, notHandedOver())
 	}
 	a.metrics.answered.Inc()
-	reply := wait.Reply()
+	reply := e.wait.Reply()
 	if reply.Code != "" {
-		writeProblem(w, problem{Status: statusOf(reply.Code), Code: reply.Code, Detail: reply.Detail})
-		return
+		return refusal(e.id, problem{Status: statusOf(reply.Code), Code: reply.Code, Detail: reply.Detail})
 	}
-	writeJSON(w, http.StatusOK, reply.Body)
+	return answer{status: http.StatusOK, order: e.id, body: reply.Body}
 }
 
 // postpone tells a caller whose wait is over where the decision will be, unless it is there already: the reply may have been late or lost.
-func (a *api) postpone(w http.ResponseWriter, r *http.Request, id schemas.OrderID, content uint64) {
-	body, fault := a.kept(r.Context(), id, content)
+func (a *api) postpone(ctx context.Context, e *entry) answer {
+	body, fault := a.kept(ctx, e.id, e.content)
 	switch {
 	case fault != nil:
 		a.metrics.answered.Inc()
-		writeProblem(w, *fault)
+		return refusal(e.id, *fault)
 	case body != nil:
 		a.metrics.answered.Inc()
-		writeJSON(w, http.StatusOK, body)
+		return answer{status: http.StatusOK, order: e.id, body: body}
 	default:
 		a.metrics.timeout.Inc()
-		w.Header().Set("Location", "/v1/decisions/"+string(id)) // an id has no byte that a path would need escaped
-		writeJSON(w, http.StatusAccepted, pendingBody(id))
+		return answer{status: http.StatusAccepted, order: e.id}
 	}
 }
+
+// locationOf is where an order's decision is, or will be. An id has no byte that a path would need escaped.
+func locationOf(id schemas.OrderID) string { return "/v1/decisions/" + string(id) }
 
 // pendingBody is written by hand: an id has no byte that JSON would need escaped.
 func pendingBody(id schemas.OrderID) []byte {
 	return []byte(`{"order_id":"` + string(id) + `","status":"pending"}`)
+}
+
+func notHandedOver() problem {
+	return unavailable("kafka_away", "the order could not be handed over; send it again")
 }
 
 func joinProblem(err error) problem {
