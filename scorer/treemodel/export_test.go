@@ -14,6 +14,17 @@ func (m *Model) RawPlain(rows, out []float64) {
 	}
 }
 
+// Logf is logf.
+func Logf(x float32) float32 { return logf(x) }
+
+// BaseMargins returns what the sums of a model of an objective begin with, from base_score as XGBoost 3.2 writes it.
+func BaseMargins(objective string, outputs int, base string) ([]float64, error) {
+	x := newXGBoost(&jsonDocument{})
+	x.objective, x.f.outputs, x.version, x.params = objective, outputs, []int32{3, 2, 0}, map[string]string{"base_score": base}
+	_, margins, err := x.transform()
+	return margins, err
+}
+
 // Shape is what a random forest is to be like.
 type Shape struct {
 	Seed                     uint64

@@ -17,7 +17,7 @@ type xgbObjective struct {
 func xgbObjectives() map[string]xgbObjective {
 	same := xgbObjective{name: "identity", convert: identity}
 	logistic := xgbObjective{link: logit, name: "sigmoid", convert: sigmoids32}
-	exp := xgbObjective{link: log32, name: "exp", convert: exps32}
+	exp := xgbObjective{link: logf, name: "exp", convert: exps32}
 	return map[string]xgbObjective{
 		"reg:squarederror": same, "reg:linear": same, "reg:squaredlogerror": same, "reg:pseudohubererror": same, "reg:absoluteerror": same,
 		"reg:quantileerror": same, "reg:expectileerror": same,
@@ -93,17 +93,14 @@ func (x *xgboost) base(link func(float32) float32) ([]float64, error) {
 	return out, nil
 }
 
-// logit is XGBoost's, in float32. Its logarithm is exact but for the last rounding; XGBoost has that of its machine's C library, which rounds one base_score
-// in 200 the other way (glibc 2.36): all sums are then off by a last bit of float32.
+// logit is XGBoost's, in float32.
 func logit(p float32) float32 {
 	if p < 0 || p > 1 {
 		return float32(math.NaN())
 	}
 	p = min(max(p, 1e-6), 1-float32(1e-6))
-	return -log32(1/p - 1)
+	return -logf(1/p - 1)
 }
-
-func log32(x float32) float32 { return float32(math.Log(float64(x))) }
 
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 

@@ -5,11 +5,14 @@
     venv/bin/python make_xgb.py golden xgb v1.7     a few kinds, by an older or newer XGBoost, whose files and scores begin with v1.7
     venv/bin/python make_xgb.py score xgb v1.0-binary …   scores them anew: XGBoost 1.0 adds base_score last, and dart up to 1.3 adds otherwise too, so that they give
                                                     other last bits than every XGBoost since gives the same file
+    venv/bin/python make_xgb.py base libm/base_score.csv   the margins that many values of base_score give
+    venv/bin/python make_xgb.py log libm/logf.csv          glibc's float32 logarithms, as bits: of all magnitudes, and of those that it rounds the other way
     venv/bin/python make_xgb.py random DIR 300 7    300 models of random kinds, by seed 7: what the differential test runs
 
 For each model NAME: NAME.json or NAME.ubj, and NAME.csv, rows (empty is missing) with the raw and the predicted scores as hexadecimal floats, so that not
 a bit is lost. Scores are those of the model loaded again from its file.
 """
+import ctypes
 import pathlib
 import sys
 
@@ -184,6 +187,53 @@ def golden(folder, prefix):
     linear.save_model(str(folder / "refused_gblinear.ubj"))
 
 
+def base(file):
+    """The margin that base_score becomes, in all forms of it: what a model of trees of nothing but 0 predicts. Half of the values are such that glibc's logf
+    rounds their logarithm the other way."""
+    rng = np.random.default_rng(4)
+    x = rows(60, rng)
+    y = targets(x, rng)
+    lines = []
+    for objective, on, forms in [("binary:logistic", "label", "%s|[%s]"), ("binary:logistic", "pair", "%s|[%s,%s]"), ("count:poisson", "count", "%s|[%s]")]:
+        label = (y[on] > 0).astype(float) if on == "pair" else y[on]
+        text = train(x, label, {"objective": objective, "min_child_weight": 1e9, "base_score": 0.5}, rounds=1).save_raw("json").decode()
+        p = rng.random(30_000).astype(np.float32) * np.float32(1 if "logistic" in objective else 4)
+        z = np.float32(1) / p - np.float32(1) if "logistic" in objective else p
+        # NumPy's own log of float32 is not the C library's: a model says what this is.
+        other = [v for v, w in zip(p, z) if np.float32(np.log(np.float64(w))) != libm_logf(w)]
+        chosen = list(p[:100]) + other[:100]
+        for i, v in enumerate(chosen):
+            for form in forms.split("|"):
+                score_text = form.replace("%s", repr(float(v)), 1).replace("%s", repr(float(chosen[i - 1])))
+                head, tail = text.split('"base_score":"', 1)
+                model = head + '"base_score":"' + score_text + '"' + tail.split('"', 1)[1]
+                booster = xgb.Booster(model_file=bytearray(model.encode()), params={"nthread": 1})
+                margins = np.atleast_2d(booster.predict(matrix(x[:1]), output_margin=True))[0]
+                lines.append([objective, str(len(margins)), '"' + score_text + '"', " ".join(str(int(m.view(np.uint32))) for m in margins.astype(np.float32))])
+    pathlib.Path(file).write_text("objective,outputs,base_score,margins\n" + "".join(",".join(line) + "\n" for line in lines))
+
+
+def libm_logf(x):
+    logf = ctypes.CDLL("libm.so.6").logf
+    logf.restype, logf.argtypes = ctypes.c_float, [ctypes.c_float]
+    return np.float32(logf(float(x)))
+
+
+def logarithms(file):
+    rng = np.random.default_rng(5)
+    edges = np.array([0, 1, 2, 0x7FFFFF, 0x800000, 0x3F330000, 0x3F32FFFF, 0x3F800000, 0x3F7FFFFF, 0x3F800001, 0x7F7FFFFF, 0x7F800000], dtype=np.uint32)
+    bits = np.concatenate([edges, rng.integers(0, 0x7F800000, 100_000).astype(np.uint32), rng.integers(0x3D000000, 0x41000000, 150_000).astype(np.uint32)])
+    with np.errstate(divide="ignore"):
+        right = np.log(bits.view(np.float32).astype(np.float64)).astype(np.float32).view(np.uint32)
+    lines, others = [], 0
+    for i, b in enumerate(bits):
+        log = libm_logf(b.view(np.float32)).view(np.uint32)
+        if i < 1500 or log != right[i] and others < 700:
+            lines.append(f"{b:08x},{log:08x}\n")
+            others += log != right[i]
+    pathlib.Path(file).write_text("x,logf\n" + "".join(lines))
+
+
 def chance(folder, count, seed):
     """Models of random kinds. Rows hold the edges of every rule and the neighbours of the model's own thresholds."""
     rng = np.random.default_rng(seed)
@@ -233,6 +283,10 @@ if __name__ == "__main__":
     what, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     if what == "golden":
         golden(folder, sys.argv[3] if len(sys.argv) > 3 else "")
+    elif what == "base":
+        base(sys.argv[2])
+    elif what == "log":
+        logarithms(sys.argv[2])
     elif what == "score":
         for name in sys.argv[3:]:
             again(folder, name)
