@@ -129,8 +129,8 @@ func (s *bundleSpec) load(file string, loaders map[string]Loader) (Engine, error
 		return best(file, s.inputs)
 	}
 	if s.early && best != nil {
-		if engine, err := best(file, s.inputs); err == nil {
-			return engine, nil
+		if engine, err := best(file, s.inputs); !errors.Is(err, ErrNoBestRound) {
+			return engine, err
 		}
 	}
 	return loaders[s.format](file, s.inputs)

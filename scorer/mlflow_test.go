@@ -2,6 +2,7 @@ package scorer_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,8 +46,11 @@ func engines(asked *[]string) map[string]scorer.Loader {
 	for _, name := range []string{"lightgbm", "xgboost", "xgboost" + scorer.RoundsBest} {
 		all[name] = func(path string, inputs []string) (scorer.Engine, error) {
 			*asked = append(*asked, name+" "+filepath.Base(path)+" "+strings.Join(inputs, ","))
-			if strings.HasSuffix(name, scorer.RoundsBest) && strings.Contains(path, "all") {
-				return nil, errors.New("best_iteration is missing")
+			switch {
+			case strings.HasSuffix(name, scorer.RoundsBest) && strings.Contains(path, "all"):
+				return nil, fmt.Errorf("best_iteration is missing: %w", scorer.ErrNoBestRound)
+			case strings.HasSuffix(name, scorer.RoundsBest) && strings.Contains(path, "torn"):
+				return nil, errors.New("best_iteration is 7, which is beyond the model's 3 trees")
 			}
 			if inputs == nil {
 				inputs = []string{"own_a", "own_b"}
@@ -135,6 +139,15 @@ func TestAnMLflowFolderScoresVectorsOfAnySetThatHasItsInputs(t *testing.T) {
 	write(t, dir, map[string]string{"golden.csv": "amount,count_1d,score\n1,2,9\n"})
 	if _, err := scorer.LoadBundle(dir, engines(&asked)); err == nil || !strings.Contains(err.Error(), "golden.csv:2: the model scores this row 1.5") {
 		t.Errorf("golden rows that are off: %v", err)
+	}
+}
+
+func TestAnMLflowFolderWhoseBestRoundCannotBeToldIsRefused(t *testing.T) {
+	sklearn := strings.NewReplacer("  lightgbm:", "  xgboost:", "model.lgb", "torn.ubj", "lightgbm.basic.Booster", "xgboost.sklearn.XGBClassifier").Replace(mlmodel)
+	var asked []string
+	_, err := scorer.LoadBundle(folder(t, map[string]string{"MLmodel": sklearn, "torn.ubj": "m"}), engines(&asked))
+	if err == nil || !strings.Contains(err.Error(), "best_iteration is 7, which is beyond") || len(asked) != 1 {
+		t.Errorf("it was taken with all its rounds, or refused without saying why: asked %v, %v", asked, err)
 	}
 }
 

@@ -1,6 +1,10 @@
 package scorer
 
-import "verdict/schemas"
+import (
+	"errors"
+
+	"verdict/schemas"
+)
 
 // Model scores feature vectors. It is pure: the same rows give the same scores, bit for bit. Safe for concurrent use.
 type Model interface {
@@ -29,6 +33,10 @@ type Engine interface {
 
 // RoundsBest ends the name of the loader that reads a format's models up to their best round, for rounds: best, where the one without it reads all.
 const RoundsBest = "/best"
+
+// ErrNoBestRound says that a file names no best round, as when training was not stopped early: the loader of RoundsBest refuses it with an error that wraps
+// this one, and any other error of its means that the file is not as it should be.
+var ErrNoBestRound = errors.New("the model was trained without early stopping, or saved without its attributes; score it with all rounds (rounds: all)")
 
 // Loader reads a model file of one format. inputs are the features that the bundle feeds it, in its order; a file that names others is refused. When inputs is nil the file's
 // own names are taken.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"verdict/scorer"
 )
 
 // The bounds of what a file may claim without filling it: names of features that have none, and the bits of all category sets.
@@ -420,7 +422,7 @@ func (x *xgboost) keepBest() error {
 	const where = "learner/attributes/best_iteration"
 	text, given := x.attributes["best_iteration"]
 	if !given {
-		return x.amiss(where, "is missing: the model was trained without early stopping, or saved without its attributes; score it with all rounds (rounds: all)")
+		return fmt.Errorf("%w: %w", x.amiss(where, "is missing"), scorer.ErrNoBestRound)
 	}
 	round, err := strconv.Atoi(text)
 	if err != nil || round < 0 || round >= len(x.f.roots) {
