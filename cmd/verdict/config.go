@@ -118,6 +118,8 @@ type APIConfig struct {
 	Wait           time.Duration `koanf:"wait"`            // a caller without Prefer: wait gets 202 after this
 	MaxWait        time.Duration `koanf:"max_wait"`        // the longest that a caller may prefer
 	MaxWaiting     int           `koanf:"max_waiting"`     // callers at once; more are refused with 503
+	MaxBatch       int           `koanf:"max_batch"`       // orders in one batch
+	MaxBatchBytes  int           `koanf:"max_batch_bytes"` // of a batch's body; each of its orders may have orders.max_bytes
 	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes any (sharing one is safe, only wasteful)
 }
 
@@ -149,7 +151,7 @@ func defaultConfig() Config {
 		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
 		Reload: ReloadConfig{Interval: 2 * time.Second},
-		API:    APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, ReplyPartition: -1},
+		API:    APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1},
 		Admin:  AdminConfig{Listen: ":9464"},
 		Log:    LogConfig{Level: "info", Format: "text"},
 	}

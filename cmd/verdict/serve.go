@@ -300,6 +300,7 @@ func (s *service) server() *http.Server {
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
+		MaxBatch: s.cfg.API.MaxBatch, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
 		OrderSchema: s.parts.openAPI(), Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
 }

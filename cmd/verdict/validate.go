@@ -105,5 +105,7 @@ func (c *Config) validateAPI(v *faults) {
 	v.positive("api.wait", c.API.Wait)
 	v.must(c.API.MaxWait >= c.API.Wait, "api.max_wait: %s is below api.wait, %s", c.API.MaxWait, c.API.Wait)
 	v.must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
+	v.must(c.API.MaxBatch > 0, "api.max_batch: must be above 0")
+	v.must(c.API.MaxBatchBytes > 0, "api.max_batch_bytes: must be above 0")
 	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for any")
 }

@@ -41,7 +41,9 @@ type Config struct {
 	AckTimeout    time.Duration // for Kafka's acknowledgement of an order or of labels; 0 is 1 s: a healthy cluster needs milliseconds
 	LookupTimeout time.Duration // for a kept decision; 0 is 50 ms: without it the scorer still gives repeats their first decision
 	BodyTimeout   time.Duration // for a request's body; 0 is 5 s, 64 KiB at the speed of a bad telephone line
-	MaxBytes      int64         // of a body; 0 is 64 KiB, some thirty times a card order
+	MaxBytes      int64         // of a body, and of an order in a batch; 0 is 64 KiB, some thirty times a card order
+	MaxBatch      int           // orders in a batch; 0 is 500
+	MaxBatchBytes int64         // of a batch; 0 is 4 MiB, 8 KiB for each of so many orders
 
 	OrderSchema json.RawMessage       // JSON Schema of an order, for the OpenAPI document; empty: any object
 	Metrics     http.Handler          // served at /metrics; nil: not served
@@ -64,6 +66,7 @@ type api struct {
 	submits  dependency
 	lookups  dependency
 	learning dependency
+	lane     chan struct{} // holds a token for each order of a batch that is on its way to Kafka
 }
 
 // New returns the API. It panics when Config lacks what has no default, or when OrderSchema is not a JSON object: both are mistakes of the program.
@@ -72,7 +75,7 @@ func New(cfg Config) http.Handler {
 		panic("httpapi: Config needs Decode, Submit, Lookup, Learn and Desk")
 	}
 	cfg = cfg.withDefaults()
-	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk)}
+	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk), lane: make(chan struct{}, batchLane)}
 	a.submits = dependency{name: "submit", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("submit")}
 	a.lookups = dependency{name: "lookup", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("lookup")}
 	a.learning = dependency{name: "learn", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("learn")}
@@ -91,6 +94,8 @@ func (cfg Config) withDefaults() Config {
 	defaultTo(&cfg.LookupTimeout, 50*time.Millisecond)
 	defaultTo(&cfg.BodyTimeout, 5*time.Second)
 	defaultTo(&cfg.MaxBytes, 64<<10)
+	defaultTo(&cfg.MaxBatch, 500)
+	defaultTo(&cfg.MaxBatchBytes, 4<<20)
 	cfg.MaxWait = max(cfg.MaxWait, cfg.Wait)
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -98,7 +103,7 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-func defaultTo[T ~int64](v *T, d T) {
+func defaultTo[T ~int | ~int64](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}

@@ -11,17 +11,33 @@ import (
 	"time"
 )
 
+// contentTypes are those that a route takes.
+type contentTypes struct {
+	takes func(contentType string) bool
+	words string // for who sent another
+}
+
+var (
+	jsonTypes  = contentTypes{isJSON, "the body must be application/json or application/…+json, in UTF-8"}                                                   //nolint:gochecknoglobals // constant
+	batchTypes = contentTypes{func(t string) bool { return isJSON(t) || isLines(t) }, "the body must be application/json or application/x-ndjson, in UTF-8"} //nolint:gochecknoglobals // constant
+)
+
 // readJSON returns the body of a request that says it is JSON. The bytes are the caller's to keep.
 func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: "content_type", Detail: "the body must be application/json or application/…+json, in UTF-8"}
+	return a.readBody(w, r, jsonTypes, a.MaxBytes)
+}
+
+// readBody is readJSON with the types and the size that a route allows.
+func (a *api) readBody(w http.ResponseWriter, r *http.Request, types contentTypes, most int64) ([]byte, *problem) {
+	if !types.takes(r.Header.Get("Content-Type")) {
+		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: "content_type", Detail: types.words}
 	}
-	// A packed body could be a thousand times MaxBytes.
+	// A packed body could be a thousand times as large.
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: "content_encoding", Detail: "the body must not be compressed"}
 	}
-	if r.ContentLength > a.MaxBytes {
-		return nil, a.tooLarge(w)
+	if r.ContentLength > most {
+		return nil, a.unread(w, &http.MaxBytesError{Limit: most})
 	}
 	// net/http takes this limit off at the body's end, so the wait may be longer. Not every ResponseWriter knows limits; then the server's ReadTimeout
 	// stands alone.
@@ -30,7 +46,7 @@ func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead) // what ReadFrom wants to see free at the end
 	}
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, a.MaxBytes)); err != nil {
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
 		return nil, a.unread(w, err)
 	}
 	return body.Bytes(), nil
@@ -38,22 +54,21 @@ func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 
 // unread says why a body could not be read. What is left of it makes the connection useless for another request.
 func (a *api) unread(w http.ResponseWriter, err error) *problem {
-	var tooLarge *http.MaxBytesError
+	w.Header().Set("Connection", "close")
+	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return a.tooLarge(w)
+	case errors.As(err, &over):
+		p := tooLarge(over.Limit)
+		return &p
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.Header().Set("Connection", "close")
 		return &problem{Status: http.StatusRequestTimeout, Code: "body_slow", Detail: fmt.Sprintf("the body did not come within %s", a.BodyTimeout)}
 	default:
-		w.Header().Set("Connection", "close")
 		return &problem{Status: http.StatusBadRequest, Code: "body_incomplete", Detail: "the body ended early"}
 	}
 }
 
-func (a *api) tooLarge(w http.ResponseWriter) *problem {
-	w.Header().Set("Connection", "close")
-	return &problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("the body must not be over %d bytes", a.MaxBytes)}
+func tooLarge(most int64) problem {
+	return problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: fmt.Sprintf("it must not be over %d bytes", most)}
 }
 
 // isJSON says whether a content type is JSON (RFC 8259) or built on it (RFC 6839), and in no other charset than JSON's own.
@@ -62,12 +77,15 @@ func isJSON(contentType string) bool {
 		return true
 	}
 	name, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false
-	}
-	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if err != nil || !inUTF8(parameters) {
 		return false
 	}
 	subtype, ok := strings.CutPrefix(name, "application/")
 	return ok && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
+}
+
+// inUTF8 says whether a content type names no other charset than JSON's own.
+func inUTF8(parameters map[string]string) bool {
+	charset := parameters["charset"]
+	return charset == "" || strings.EqualFold(charset, "utf-8")
 }

@@ -54,7 +54,9 @@ type answer struct {
 	fault  *problem        // when status is 400 or above
 }
 
-func refusal(id schemas.OrderID, p problem) answer { return answer{status: p.Status, order: id, fault: &p} }
+func refusal(id schemas.OrderID, p problem) answer {
+	return answer{status: p.Status, order: id, fault: &p}
+}
 
 // write says it as POST /v1/decisions does.
 func (ans *answer) write(w http.ResponseWriter) {

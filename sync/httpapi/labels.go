@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -48,7 +49,7 @@ func readLabels(body []byte) ([]schemas.Label, [][]byte, error) {
 		}
 		return []schemas.Label{label}, [][]byte{body}, nil
 	}
-	raw, err := elements(body)
+	raw, err := elements(body, math.MaxInt) // as many as MaxBytes hold
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,11 +99,12 @@ func below(i int, wrong *schemas.Malformed) []schemas.Fault {
 	return faults
 }
 
-// elements cuts a JSON array into its elements. Duplicate keys and bad UTF-8 are left for the elements' own decoder, which names them.
-func elements(array []byte) ([][]byte, error) {
+// elements cuts a JSON array into its elements, which are parts of it. Duplicate keys and bad UTF-8 are left for the elements' own decoder, which names
+// them. Its error is a *schemas.Malformed.
+func elements(array []byte, most int) ([][]byte, error) {
 	syntax := &schemas.Malformed{Code: "json_syntax", Detail: "the body is not one JSON array"}
 	in := jsontext.NewDecoder(bytes.NewReader(array), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if _, err := in.ReadToken(); err != nil { // the bracket, as the caller has seen
+	if bracket, err := in.ReadToken(); err != nil || bracket.Kind() != '[' {
 		return nil, syntax
 	}
 	var all [][]byte
@@ -111,7 +113,11 @@ func elements(array []byte) ([][]byte, error) {
 		if err != nil {
 			return nil, syntax
 		}
-		all = append(all, bytes.Clone(value)) // the decoder reuses its buffer
+		if len(all) == most {
+			return nil, tooMany(most)
+		}
+		end := in.InputOffset() // the decoder's own bytes are gone with the next
+		all = append(all, array[end-int64(len(value)):end:end])
 	}
 	if _, err := in.ReadToken(); err != nil {
 		return nil, syntax

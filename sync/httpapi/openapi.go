@@ -34,6 +34,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage) {
 		whole[version] = &huma.Schema{OneOf: []*huma.Schema{whole[version], {Type: "null"}}, Description: "Null when none took part."}
 	}
 	shapes.Map()["Order"] = orderShape(orderSchema)
+	shapes.Map()["Outcome"] = outcomeShape()
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
@@ -115,6 +116,29 @@ type pendingShape struct {
 	Status  string `json:"status" enum:"pending"`
 }
 
+// outcomeShape is one of a batch.
+func outcomeShape() *huma.Schema {
+	status := func(s *huma.Schema) map[string]*huma.Schema { return map[string]*huma.Schema{"status": s} }
+	integer := func(s huma.Schema) *huma.Schema { s.Type = huma.TypeInteger; return &s }
+	return &huma.Schema{
+		Description: "What POST /v1/decisions would have said, in one object.",
+		OneOf: []*huma.Schema{
+			{
+				Title: "Decided", AllOf: []*huma.Schema{ref("Decision")}, Required: []string{"status"},
+				Properties: map[string]*huma.Schema{"status": integer(huma.Schema{Enum: []any{200}}), "repeat": {Type: huma.TypeBoolean, Description: "True when the order had been decided before."}},
+			},
+			{
+				Title: "Pending", Type: huma.TypeObject, Required: []string{"status", "order_id", "location"},
+				Properties: map[string]*huma.Schema{"status": integer(huma.Schema{Enum: []any{202}}), "order_id": text(), "location": text()},
+			},
+			{
+				Title: "Refused", AllOf: []*huma.Schema{ref("Problem")},
+				Properties: status(integer(huma.Schema{Minimum: new(400.0)})),
+			},
+		},
+	}
+}
+
 type labelShape struct {
 	OrderID string    `json:"order_id" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9._:-]+$"`
 	Fraud   bool      `json:"fraud"`
@@ -127,79 +151,6 @@ type acceptedShape struct {
 
 type statusShape struct {
 	Status string `json:"status" enum:"ok"`
-}
-
-func describeDecide() huma.Operation {
-	return huma.Operation{
-		Method: http.MethodPost, Path: "/v1/decisions", OperationID: "decide",
-		Summary:     "Decide an order",
-		Description: "Waits for the decision. An order that comes again, in flight or decided, gets its one decision.",
-		Parameters: []*huma.Param{
-			{
-				Name: "Prefer", In: "header", Schema: text(),
-				Description: "RFC 7240. `wait=0.05`: how many seconds to wait at most. `respond-async`: do not wait.",
-			},
-			{Name: "traceparent", In: "header", Schema: text(), Description: "W3C Trace Context; carried through Kafka to the decision."},
-		},
-		RequestBody: jsonBody(ref("Order")),
-		Responses: responses(map[int]*huma.Response{
-			http.StatusOK: jsonResponse("The decision.", ref("Decision"), map[string]string{
-				"Verdict-Repeat": "true when the order had been decided before.", "Preference-Applied": "What was done of Prefer.",
-			}),
-			http.StatusAccepted: jsonResponse("Kafka has the order; the wait is over.", ref("Pending"), map[string]string{
-				"Location": "Where the decision will be.", "Preference-Applied": "What was done of Prefer.",
-			}),
-		}, 400, 408, 409, 413, 415, 422, 503),
-	}
-}
-
-func describeRead() huma.Operation {
-	return huma.Operation{
-		Method: http.MethodGet, Path: "/v1/decisions/{order_id}", OperationID: "read-decision",
-		Summary:    "Read a decision",
-		Parameters: []*huma.Param{{Name: "order_id", In: "path", Required: true, Schema: text()}},
-		Responses: responses(map[int]*huma.Response{
-			http.StatusOK: jsonResponse("The decision.", ref("Decision"), nil),
-		}, 404, 500, 503),
-	}
-}
-
-func describeLabels() huma.Operation {
-	one := ref("Label")
-	return huma.Operation{
-		Method: http.MethodPost, Path: "/v1/labels", OperationID: "learn",
-		Summary:     "Tell what became known of orders",
-		Description: "One label or an array; all are taken or none. A later label for the same order replaces the earlier.",
-		RequestBody: jsonBody(&huma.Schema{OneOf: []*huma.Schema{one, {Type: huma.TypeArray, Items: one}}}),
-		Responses: responses(map[int]*huma.Response{
-			http.StatusAccepted: jsonResponse("Kafka has the labels.", ref("Accepted"), nil),
-		}, 400, 408, 413, 415, 422, 503),
-	}
-}
-
-func describeHealth(id, path, summary string) huma.Operation {
-	return huma.Operation{
-		Method: http.MethodGet, Path: path, OperationID: id, Summary: summary,
-		Responses: responses(map[int]*huma.Response{http.StatusOK: jsonResponse("Yes.", ref("Status"), nil)}, 503),
-	}
-}
-
-func describeMetrics() huma.Operation {
-	return huma.Operation{
-		Method: http.MethodGet, Path: "/metrics", OperationID: "metrics", Summary: "Metrics for Prometheus",
-		Responses: map[string]*huma.Response{"200": {
-			Description: "The metrics.", Content: map[string]*huma.MediaType{"text/plain": {Schema: text()}},
-		}},
-	}
-}
-
-func describeOpenAPI() huma.Operation {
-	return huma.Operation{
-		Method: http.MethodGet, Path: "/openapi.json", OperationID: "openapi", Summary: "This document",
-		Responses: responses(map[int]*huma.Response{
-			http.StatusOK: jsonResponse("The document.", &huma.Schema{Type: huma.TypeObject}, nil),
-		}),
-	}
 }
 
 func ref(shape string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + shape} }

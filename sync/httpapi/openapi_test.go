@@ -52,7 +52,8 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 	}
 	slices.Sort(listed)
 	want := []string{
-		"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}", "POST /v1/decisions", "POST /v1/labels",
+		"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}",
+		"POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels",
 	}
 	if diff := cmp.Diff(want, listed); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
@@ -64,6 +65,9 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 		for _, method := range methods {
 			status := call(api, method, strings.Replace(path, "{order_id}", "o1", 1), "").Code
 			refused := status == 405 || status == 404 && (doc.Paths[path] == nil)
+			if method == "GET" && path == "/v1/decisions/batch" {
+				continue // the decision of the order called batch
+			}
 			if routed := slices.Contains(listed, method+" "+path); routed == refused {
 				t.Errorf("%s %s: listed %v, status %d", method, path, routed, status)
 			}

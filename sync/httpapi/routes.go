@@ -15,9 +15,13 @@ type route struct {
 	handle http.HandlerFunc
 }
 
+// batchPath lies where an order's decision would, if its id were "batch".
+const batchPath = "/v1/decisions/batch"
+
 func (a *api) routes() []route {
 	all := []route{
 		{describeDecide(), a.decide},
+		{describeBatch(), a.decideBatch},
 		{describeRead(), a.read},
 		{describeLabels(), a.learn},
 		{describeHealth("live", "/livez", "Is the process alive"), a.live},
@@ -44,8 +48,15 @@ func (a *api) mux(all []route) *http.ServeMux {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
-		allow := strings.Join(methods[path], ", ")
-		mux.HandleFunc(path, a.metrics.observe(path, func(w http.ResponseWriter, _ *http.Request) {
+		if path == batchPath {
+			continue // what is not POST there is of the order with the id "batch"
+		}
+		mux.HandleFunc(path, a.metrics.observe(path, func(w http.ResponseWriter, r *http.Request) {
+			allowed := methods[path]
+			if r.URL.Path == batchPath {
+				allowed = slices.Concat(methods[batchPath], allowed)
+			}
+			allow := strings.Join(allowed, ", ")
 			w.Header().Set("Allow", allow)
 			writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "here is only " + allow})
 		}))

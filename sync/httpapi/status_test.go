@@ -22,7 +22,8 @@ func TestEveryStatus(t *testing.T) {
 			w.desk.Resolve(r.Correlation, await.Reply{OrderID: r.Order.ID, Code: code, Detail: "the scorer says no"})
 		}
 	}
-	const decisions, labels = "POST /v1/decisions", "POST /v1/labels"
+	const decisions, batches, labels = "POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels"
+	lines := []string{"Content-Type: application/x-ndjson"}
 	label := `{"order_id":"o1","fraud":true,"known_at":"2026-02-28T00:00:00Z"}`
 	tests := []struct {
 		name    string
@@ -55,7 +56,20 @@ func TestEveryStatus(t *testing.T) {
 		{name: "bad UTF-8", call: decisions, body: strings.Replace(orderJSON("o1", 5), "c1", "\xff", 1), status: 400, code: "json_syntax"},
 		{name: "no such resource", call: "GET /v1/orders", status: 404, code: "route_unknown"},
 		{name: "no docs page", call: "GET /docs", status: 404, code: "route_unknown"},
-		{name: "batch is not built", call: "POST /v1/decisions/batch", body: "[]", status: 405, code: "method_not_allowed"},
+		{name: "an empty batch", call: batches, body: " [ ] ", status: 200},
+		{name: "one order as a batch", call: batches, body: orderJSON("o1", 5), status: 400, code: "json_syntax"},
+		{name: "half a batch", call: batches, body: "[" + orderJSON("o1", 5), status: 400, code: "json_syntax"},
+		{name: "bytes behind a batch", call: batches, body: "[]x", status: 400, code: "json_syntax"},
+		{name: "a batch of nothing", call: batches, body: "", headers: []string{"Content-Type: application/json"}, status: 400, code: "json_syntax"},
+		{name: "a batch that is too deep", call: batches, body: strings.Repeat("[", 20_000), status: 400, code: "json_syntax"},
+		{name: "too many orders", given: func(w *world) { w.cfg.MaxBatch = 2 }, call: batches, body: "[1,2,3]", status: 413, code: "too_many"},
+		{name: "too many lines", given: func(w *world) { w.cfg.MaxBatch = 2 }, call: batches, body: "1\n2\n3", headers: lines, status: 413, code: "too_many"},
+		{name: "too large a batch", given: func(w *world) { w.cfg.MaxBatchBytes = 100 }, call: batches, body: padded("[]", 101), status: 413, code: "too_large"},
+		{name: "a batch as text", call: batches, body: "[]", headers: []string{"Content-Type: text/plain"}, status: 415, code: "content_type"},
+		{name: "lines in another charset", call: batches, body: "1", headers: []string{"Content-Type: application/x-ndjson; charset=latin1"}, status: 415, code: "content_type"},
+		{name: "an order as lines", call: decisions, body: orderJSON("o1", 5), headers: lines, status: 415, code: "content_type"},
+		{name: "no such method of a batch", call: "PUT /v1/decisions/batch", body: "[]", status: 405, code: "method_not_allowed", want: map[string]string{"Allow": "POST, GET, HEAD"}},
+		{name: "the decision of the order called batch", call: "GET /v1/decisions/batch", status: 404, code: "decision_unknown"},
 		{name: "no such method", call: "PUT /v1/decisions", body: "{}", status: 405, code: "method_not_allowed", want: map[string]string{"Allow": "POST"}},
 		{name: "reading only", call: "DELETE /v1/decisions/o1", status: 405, code: "method_not_allowed", want: map[string]string{"Allow": "GET, HEAD"}},
 		{name: "no browser's question", call: "OPTIONS /v1/decisions", status: 405, code: "method_not_allowed", want: map[string]string{"Access-Control-Allow-Origin": ""}},
