@@ -8,7 +8,7 @@ const maxCover = 1 << 62
 // cover is how many training rows passed through each node and leaf of a forest; XGBoost weighs them, by the sum of their hessians.
 type cover struct {
 	nodes, leaves []float64
-	whole         bool // every tree has its counts, and none is 0
+	whole         bool // every tree has its counts, and none is 0 but of leaves of XGBoost
 }
 
 // add keeps the counts of one tree.

@@ -283,7 +283,9 @@ func (x *xgboost) addSplits() error {
 			continue
 		}
 		if known {
-			x.cover.whole = x.cover.whole && t.hessian[i] > 0 && t.hessian[i] <= math.MaxFloat32
+			// A leaf of 0 is never averaged in. With a split of 0 XGBoost itself gives no contributions: it divides by it.
+			h := t.hessian[i]
+			x.cover.whole = x.cover.whole && (h > 0 || h == 0 && t.isLeaf(i)) && h <= math.MaxFloat32
 		} else {
 			x.cover.whole = false
 		}

@@ -2,9 +2,11 @@
 
     python random_shap.py FOLDER SEED COUNT
     python random_shap.py vector FOLDER         makes vector.json there, whose leaves are vectors, with XGBoost 3.4.1: the versions before give no contributions of such
+    python random_shap.py zero FOLDER           makes zero.json there, of whose leaves some have a sum of hessians of 0
 
 For each model: N.txt (LightGBM) or N.json (XGBoost), and N.csv, rows (empty is missing) and contributions as hexadecimal floats.
 """
+import json
 import pathlib
 import sys
 
@@ -45,7 +47,7 @@ def lightgbm(folder, i, rng, x, y, classes, test):
 
 def xgboost(folder, i, rng, x, y, classes, test):
     params = {
-        "max_depth": int(rng.integers(1, 9)), "eta": float(rng.choice([0.05, 0.3, 1.0])), "tree_method": str(rng.choice(["exact", "hist"])), "min_child_weight": float(rng.choice([0.1, 1, 20])),
+        "max_depth": int(rng.integers(1, 9)), "eta": float(rng.choice([0.05, 0.3, 1.0])), "tree_method": str(rng.choice(["exact", "hist"])), "min_child_weight": float(rng.choice([0, 1, 20])),
         "subsample": float(rng.choice([1, 0.5])), "num_parallel_tree": int(rng.choice([1, 1, 3])), "max_cat_to_onehot": int(rng.choice([1, 4, 1000])), "seed": i, "nthread": 1,
     }
     params.update({"objective": "multi:softprob", "num_class": 3} if rng.random() < 0.3 else {"objective": str(rng.choice(["binary:logistic", "reg:squarederror"]))})
@@ -69,7 +71,25 @@ def vector(folder):
     write(folder, "vector", test, xgb.Booster(model_file=folder / "vector.json").predict(xgb.DMatrix(test), pred_contribs=True).reshape(len(test), -1))
 
 
+def zero(folder):
+    """A model whose sums of hessians were made anew from a few rows, so that no row comes to some of the leaves."""
+    rng = np.random.default_rng(1)
+    x, test = data(rng, 500, 5, 0.2), data(rng, 40, 5, 0.2)
+    y = (np.log1p(np.nan_to_num(x)).sum(axis=1) > 9).astype(float)
+    params = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
+    trained = xgb.train(params, xgb.DMatrix(x, y), 4)
+    for rows in range(5, len(x)):
+        refreshed = xgb.train({**params, "process_type": "update", "updater": "refresh", "refresh_leaf": False}, xgb.DMatrix(x[:rows], y[:rows]), 4, xgb_model=trained.copy())
+        trees = json.loads(refreshed.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+        if not any(h == 0 and left >= 0 for t in trees for h, left in zip(t["sum_hessian"], t["left_children"])):
+            break
+    refreshed.save_model(folder / "zero.json")
+    write(folder, "zero", test, xgb.Booster(model_file=folder / "zero.json").predict(xgb.DMatrix(test), pred_contribs=True))
+
+
 def main():
+    if sys.argv[1] == "zero":
+        return zero(pathlib.Path(sys.argv[2]))
     if sys.argv[1] == "vector":
         return vector(pathlib.Path(sys.argv[2]))
     folder, seed, count = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
