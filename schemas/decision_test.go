@@ -120,6 +120,20 @@ func TestPublicDecisionIsNotFooledByNames(t *testing.T) {
 	}
 }
 
+func TestDecisionIDIsReadFromTheStartOfARecord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := schematest.AnyDecision().Draw(t, "decision")
+		if id, err := schemas.DecisionID(schemas.AppendDecision(nil, &d)); err != nil || id != d.OrderID {
+			t.Fatalf("got %q, %v, want %q", id, err, d.OrderID)
+		}
+	})
+	for _, raw := range []string{"", "{}", "null", `{"order_id":"`, `{"order_id":""}`, `{"order_id":"not an id"}`, ` {"order_id":"1"}`, `{"order_id":"` + strings.Repeat("x", 129) + `"}`} {
+		if id, err := schemas.DecisionID([]byte(raw)); codeOf(t, err) != "decision_shape" || id != "" {
+			t.Errorf("%q: %q, %v", raw, id, err)
+		}
+	}
+}
+
 func TestDecodeDecisionRefusesOtherShapes(t *testing.T) {
 	d := schematest.Decision()
 	whole := string(schemas.AppendDecision(nil, &d))

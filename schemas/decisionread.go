@@ -15,12 +15,31 @@ const maxDecisionBytes = 1 << 20
 func PublicDecision(raw []byte) ([]byte, error) {
 	at := bytes.Index(raw, []byte(inputsKey))
 	if at < 0 || raw[0] != '{' || raw[len(raw)-1] != '}' {
-		return nil, &Malformed{Code: "decision_shape", Detail: "is not the record of a decision"}
+		return nil, notADecision()
 	}
 	public := make([]byte, at+1)
 	copy(public, raw[:at])
 	public[at] = '}'
 	return public, nil
+}
+
+// DecisionID returns whose decision a record is that AppendDecision wrote, without reading the rest of it: what a reader of many replies can afford for
+// each. The error is a *Malformed.
+func DecisionID(raw []byte) (OrderID, error) {
+	rest, ok := bytes.CutPrefix(raw, []byte(idKey))
+	end := bytes.IndexByte(rest, '"') // an id has no byte that JSON would need escaped
+	if !ok || end < 0 || end > MaxOrderID {
+		return "", notADecision()
+	}
+	id := OrderID(rest[:end])
+	if !id.Valid() {
+		return "", notADecision()
+	}
+	return id, nil
+}
+
+func notADecision() *Malformed {
+	return &Malformed{Code: "decision_shape", Detail: "is not the record of a decision"}
 }
 
 // DecodeDecision reads what AppendDecision wrote, bit for bit; fields that it does not know are passed over. Inputs get a Layout of their own.

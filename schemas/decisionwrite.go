@@ -43,8 +43,11 @@ func AppendDecision(dst []byte, d *Decision) []byte {
 // inputsKey begins the part of the topic's record that the API does not return. In a string its quotes would be escaped, so it is found by its bytes.
 const inputsKey = `,"inputs":{`
 
+// idKey begins every record of a decision, up to the id itself.
+const idKey = `{"order_id":"`
+
 func appendPublic(dst []byte, d *Decision) []byte {
-	dst = append(dst, `{"order_id":`...)
+	dst = append(dst, idKey[:len(idKey)-1]...)
 	dst = appendString(dst, string(d.OrderID))
 	dst = append(dst, `,"action":`...)
 	dst = appendAction(dst, d.Action)
