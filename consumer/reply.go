@@ -3,6 +3,9 @@ package consumer
 import (
 	"encoding/binary"
 	"strconv"
+	"time"
+
+	"verdict/schemas"
 )
 
 // The request and reply headers of Spring's ReplyingKafkaTemplate, so that such a client can ask without HTTP.
@@ -13,6 +16,9 @@ const (
 	HeaderTraceparent    = "traceparent"
 )
 
+// HeaderDeadline is a header of our own on orders: until when its caller waits, in epoch milliseconds as decimal text. Any client may set it.
+const HeaderDeadline = "verdict.deadline"
+
 // Headers of our own, on decisions, replies and dead letters.
 const (
 	HeaderErrorCode   = "verdict.error.code"   // a stable word, as schemas.Malformed.Code
@@ -21,67 +27,108 @@ const (
 	HeaderRepeat      = "verdict.repeat"       // "true" on a decision that was given before, for a later copy of its order
 )
 
-// Longest correlation id that is echoed, in bytes, and how many headers of a record are looked at: what a stranger writes is bounded.
-const (
-	maxCorrelation = 1024
-	maxHeaders     = 100
-)
+// maxCorrelation is the longest correlation id that is echoed, in bytes: what a stranger has us write is bounded.
+const maxCorrelation = 1024
+
+// deadlineGrace is how long after its deadline an order is still replied to. The deadline is by the caller's clock and is held against ours, and a reply that
+// is written in vain costs less than one that a caller waits for: only clocks that are further apart than this make a caller wait for its 202, which looks into
+// the ledger first.
+const deadlineGrace = time.Second
 
 // ask is who wants to have a decision sent, as the headers of its order say.
 type ask struct {
-	correlation []byte
+	correlation *Header // as it came; nil when there was none
 	topic       string
 	partition   int32 // -1 lets the key decide
-	trace       []byte
+	deadline    int64 // epoch milliseconds after which nobody waits; 0 is never
+	trace       *Header
 }
 
-// askOf reads the reply headers of a record. A topic that is not on the list is refused: counted, and the order is decided all the same.
-func (w *Worker) askOf(r *Record) (ask, bool) {
+// readAsk reads a record's headers. Of one that stands twice the last counts, as Spring has it. What is malformed counts as not said: a reply must not fail for it.
+func readAsk(headers []Header) ask {
 	a := ask{partition: -1}
-	for _, h := range r.Headers[:min(len(r.Headers), maxHeaders)] {
-		switch h.Key {
+	for i := range headers {
+		switch h := &headers[i]; h.Key {
 		case HeaderCorrelation:
-			a.correlation = h.Value
+			a.correlation = h
 		case HeaderReplyTopic:
 			a.topic = string(h.Value)
 		case HeaderReplyPartition:
+			a.partition = -1
 			if len(h.Value) == 4 {
 				a.partition = max(-1, int32(binary.BigEndian.Uint32(h.Value)))
 			}
+		case HeaderDeadline:
+			a.deadline = readDeadline(h.Value)
 		case HeaderTraceparent:
-			a.trace = h.Value
+			a.trace = readTrace(h)
 		}
 	}
-	if a.topic == "" {
-		return ask{}, false
+	return a
+}
+
+// readDeadline reads epoch milliseconds in decimal text; 0 when it is none.
+func readDeadline(text []byte) int64 {
+	const digits = len("253402300799999") // of the year 9999
+	if len(text) > digits {
+		return 0
 	}
-	if !w.replies[a.topic] {
+	ms, err := strconv.ParseUint(string(text), 10, 63)
+	if err != nil {
+		return 0
+	}
+	return int64(ms)
+}
+
+// readTrace returns h when it is a trace context, else nil: a trace is then begun anew by whoever looks for one.
+func readTrace(h *Header) *Header {
+	if !schemas.WellFormedTrace(string(h.Value)) {
+		return nil
+	}
+	return h
+}
+
+// askOf says who is to be sent the answer to a record, and whether anyone is. A topic that is not on the list is refused, and counted; so is a correlation id that
+// is too long. The order is decided all the same.
+func (w *Worker) askOf(r *Record) (ask, bool) {
+	a := readAsk(r.Headers)
+	switch {
+	case a.topic == "":
+		return ask{}, false
+	case !w.replies[a.topic]:
 		w.cfg.Metrics.RepliesRefused.WithLabelValues("reply_topic_denied").Inc()
 		return ask{}, false
-	}
-	if len(a.correlation) > maxCorrelation {
+	case a.correlation != nil && len(a.correlation.Value) > maxCorrelation:
 		w.cfg.Metrics.RepliesRefused.WithLabelValues("correlation_too_long").Inc()
+		return ask{}, false
+	case a.deadline > 0 && w.cfg.Now != nil && w.cfg.Now().UnixMilli() > a.deadline+deadlineGrace.Milliseconds():
+		w.cfg.Metrics.RepliesSkipped.Inc()
 		return ask{}, false
 	}
 	return a, true
 }
 
 // reply returns the message that carries a decision to who asked.
-func (a ask) reply(r *Record, value []byte) Message {
+func (a *ask) reply(r *Record, value []byte) Message {
 	return Message{To: Replies, Topic: a.topic, Partition: a.partition, Key: r.Key, Value: value, Headers: a.headers(nil)}
 }
 
 // refusal returns the message that tells who asked that the order is a dead letter.
-func (a ask) refusal(l *letter) Message {
+func (a *ask) refusal(l *letter) Message {
 	return Message{To: Replies, Topic: a.topic, Partition: a.partition, Key: l.record.Key, Headers: a.headers([]Header{
 		{HeaderErrorCode, []byte(l.why.Code)}, {HeaderErrorDetail, []byte(l.why.Detail)},
 	})}
 }
 
-func (a ask) headers(more []Header) []Header {
-	h := append([]Header{{HeaderCorrelation, a.correlation}}, more...)
+// headers returns what is echoed, and more. The correlation id comes first.
+func (a *ask) headers(more []Header) []Header {
+	h := make([]Header, 0, len(more)+2)
+	if a.correlation != nil {
+		h = append(h, *a.correlation)
+	}
+	h = append(h, more...)
 	if a.trace != nil {
-		h = append(h, Header{HeaderTraceparent, a.trace})
+		h = append(h, *a.trace)
 	}
 	return h
 }
@@ -93,10 +140,8 @@ func decisionHeaders(r *Record, repeat bool) []Header {
 	if repeat {
 		h = append(h, Header{HeaderRepeat, []byte("true")})
 	}
-	for _, in := range r.Headers[:min(len(r.Headers), maxHeaders)] {
-		if in.Key == HeaderTraceparent {
-			h = append(h, in)
-		}
+	if trace := readAsk(r.Headers).trace; trace != nil {
+		h = append(h, *trace)
 	}
 	return h
 }

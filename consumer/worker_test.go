@@ -74,6 +74,8 @@ func oneHistory(w *world) {
 	w.order("e", "c1", 10, 8)
 }
 
+const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 func replyHeaders(topic string, correlation []byte, partition uint32) []consumer.Header {
 	return []consumer.Header{
 		{Key: "kafka_correlationId", Value: correlation},
@@ -251,7 +253,7 @@ func TestRepliesGoWhereTheRequestSaysAndOnlyToAllowedTopics(t *testing.T) {
 	w := newWorld(t)
 	correlation := []byte{0, 1, 2, 255}
 	asked := w.order("a", "c1", 50, 1)
-	asked.Headers = append(replyHeaders("replies", correlation, 3), consumer.Header{Key: "traceparent", Value: []byte("00-t")})
+	asked.Headers = append(replyHeaders("replies", correlation, 3), consumer.Header{Key: "traceparent", Value: []byte(trace)})
 	w.order("b", "c1", 50, 2).Headers = replyHeaders("secrets", correlation, 0)
 	odd := w.order("c", "c1", 50, 3)
 	odd.Headers = replyHeaders("replies", correlation, 0)
@@ -272,7 +274,7 @@ func TestRepliesGoWhereTheRequestSaysAndOnlyToAllowedTopics(t *testing.T) {
 		byPartition[r.Partition] = r
 	}
 	whole := byPartition[3]
-	if header(whole, "traceparent") != "00-t" || string(whole.Value) != string(w.transport.written(consumer.Decisions)[0].Value) {
+	if header(whole, "traceparent") != trace || string(whole.Value) != string(w.transport.written(consumer.Decisions)[0].Value) {
 		t.Fatalf("the reply is not the decision: %+v", whole)
 	}
 	if _, keyed := byPartition[-1]; !keyed {

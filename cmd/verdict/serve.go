@@ -212,14 +212,6 @@ func (s *service) makeTopics(ctx context.Context) error {
 	return err
 }
 
-func (s *service) findReplies(ctx context.Context) error {
-	caller, err := kafka.NewCaller(ctx, kafka.CallerConfig{
-		Connection: s.connection("api"), Topics: s.cfg.Kafka.Topics, ReplyPartition: s.cfg.API.ReplyPartition, Resolve: s.resolve,
-	})
-	s.caller = caller
-	return err
-}
-
 // connection returns the Kafka connection of one client, whose metrics carry its name.
 func (s *service) connection(client string) kafka.Connection {
 	c := s.cfg.Kafka.Connection
@@ -272,23 +264,6 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			return errors.Join(err, transport.Close(closing))
 		})
 	}
-}
-
-// resolve hands a reply to who waits for it.
-func (s *service) resolve(correlation, value []byte, code, detail string) {
-	r := await.Reply{Code: code, Detail: detail}
-	if code == "" {
-		d, err := schemas.DecodeDecision(value)
-		if err == nil {
-			r.OrderID = d.OrderID
-			r.Body, err = schemas.PublicDecision(value)
-		}
-		if err != nil {
-			s.log.Error("reading a reply", "error", err)
-			return // its caller gets 202 and reads the decision from the ledger
-		}
-	}
-	s.desk.Resolve(correlation, r)
 }
 
 // server returns the JSON API, or the admin port of a process without one.
@@ -355,14 +330,6 @@ func (s *service) inTime(o *schemas.Order) error {
 		return nil
 	}
 	return refused
-}
-
-func (s *service) submit(ctx context.Context, r httpapi.Request) error {
-	if !s.started.Load() {
-		return errNotReady
-	}
-	key, _ := r.Order.Fields.At(s.parts.key).Key() // an order without it has a random partition
-	return s.caller.Send(ctx, []byte(key), r.Raw, r.Correlation, r.Traceparent)
 }
 
 func (s *service) lookup(ctx context.Context, id schemas.OrderID) ([]byte, bool, error) {

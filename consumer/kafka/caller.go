@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -109,18 +110,31 @@ func (c *Caller) resolve(r *kgo.Record) {
 	c.cfg.Resolve(correlation, r.Value, code, detail)
 }
 
+// Request is an order of a waiting caller.
+type Request struct {
+	Key         []byte
+	Order       []byte    // the record's value
+	Correlation []byte    // comes back with the reply
+	Deadline    time.Time // until when the caller waits: the scorer need not reply later. Zero is for ever
+	Traceparent string    // W3C trace context; "" is none
+}
+
 // Send writes an order to the topic of waiting callers, with the headers that ask for a reply here, and returns when Kafka has acknowledged it. When ctx
 // ends first, the order may still be written later: it is then decided like any other, and a repeat of it gets that decision.
-func (c *Caller) Send(ctx context.Context, key, order, correlation []byte, traceparent string) error {
-	headers := []kgo.RecordHeader{
-		{Key: consumer.HeaderCorrelation, Value: correlation},
-		{Key: consumer.HeaderReplyTopic, Value: []byte(c.cfg.Topics.Replies)},
-		{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition))},
+func (c *Caller) Send(ctx context.Context, r Request) error {
+	headers := make([]kgo.RecordHeader, 0, 5)
+	headers = append(headers,
+		kgo.RecordHeader{Key: consumer.HeaderCorrelation, Value: r.Correlation},
+		kgo.RecordHeader{Key: consumer.HeaderReplyTopic, Value: []byte(c.cfg.Topics.Replies)},
+		kgo.RecordHeader{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition))},
+	)
+	if !r.Deadline.IsZero() {
+		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderDeadline, Value: strconv.AppendInt(nil, r.Deadline.UnixMilli(), 10)})
 	}
-	if traceparent != "" {
-		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderTraceparent, Value: []byte(traceparent)})
+	if r.Traceparent != "" {
+		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderTraceparent, Value: []byte(r.Traceparent)})
 	}
-	return c.produce(ctx, &kgo.Record{Topic: c.cfg.Topics.Sync, Partition: -1, Key: key, Value: order, Headers: headers})
+	return c.produce(ctx, &kgo.Record{Topic: c.cfg.Topics.Sync, Partition: -1, Key: r.Key, Value: r.Order, Headers: headers})
 }
 
 // Label writes a label, under its order's id, and returns when Kafka has acknowledged it.

@@ -288,7 +288,9 @@ func TestCallerSendsSpringsHeadersAndGetsTheRepliesOfItsPartition(t *testing.T) 
 		if err := caller.Ready(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := caller.Send(ctx, []byte("k"), []byte("order"), []byte("id-1"), "00-trace"); err != nil {
+		if err := caller.Send(ctx, kafka.Request{
+			Key: []byte("k"), Order: []byte("order"), Correlation: []byte("id-1"), Traceparent: "00-trace", Deadline: time.UnixMilli(1793527200123),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		got := b.read(t, ctx, 1, b.topics.Sync)["order"]
@@ -299,6 +301,7 @@ func TestCallerSendsSpringsHeadersAndGetsTheRepliesOfItsPartition(t *testing.T) 
 		want := map[string]string{
 			"kafka_correlationId": "id-1", "kafka_replyTopic": b.topics.Replies,
 			"kafka_replyPartition": string(binary.BigEndian.AppendUint32(nil, 1)), "traceparent": "00-trace",
+			"verdict.deadline": "1793527200123",
 		}
 		if diff := cmp.Diff(want, headers); diff != "" {
 			t.Fatal(diff)
@@ -352,7 +355,7 @@ func TestSendReturnsWithItsContextWhileTheBrokerIsSilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caller.Send(t.Context(), []byte("k"), []byte("warm"), []byte("c"), ""); err != nil {
+	if err := caller.Send(t.Context(), kafka.Request{Key: []byte("k"), Order: []byte("warm"), Correlation: []byte("c")}); err != nil {
 		t.Fatal(err)
 	}
 	release, silent := make(chan struct{}), make(chan struct{})
@@ -364,7 +367,9 @@ func TestSendReturnsWithItsContextWhileTheBrokerIsSilent(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	sent := make(chan error, 1)
-	go func() { sent <- caller.Send(ctx, []byte("k"), []byte("order"), []byte("c"), "") }()
+	go func() {
+		sent <- caller.Send(ctx, kafka.Request{Key: []byte("k"), Order: []byte("order"), Correlation: []byte("c")})
+	}()
 	<-silent // the record is on the wire
 	cancel()
 	select {

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+
+	"verdict/consumer/kafka"
+	"verdict/schemas"
+	"verdict/sync/await"
+	"verdict/sync/httpapi"
+)
+
+// findReplies takes a partition of the replies and reads it from its end.
+func (s *service) findReplies(ctx context.Context) error {
+	caller, err := kafka.NewCaller(ctx, kafka.CallerConfig{
+		Connection: s.connection("api"), Topics: s.cfg.Kafka.Topics, ReplyPartition: s.cfg.API.ReplyPartition, Resolve: s.resolve,
+	})
+	s.caller = caller
+	return err
+}
+
+// submit sends a caller's order to the scorer.
+func (s *service) submit(ctx context.Context, r httpapi.Request) error {
+	if !s.started.Load() {
+		return errNotReady
+	}
+	key, _ := r.Order.Fields.At(s.parts.key).Key() // an order without it has a random partition
+	return s.caller.Send(ctx, kafka.Request{
+		Key: []byte(key), Order: r.Raw, Correlation: r.Correlation, Deadline: r.Deadline, Traceparent: r.Traceparent,
+	})
+}
+
+// resolve hands a reply to who waits for it. It runs for every reply of the partition, so it reads no more of a decision than whose it is. A value that is no
+// decision of ours names no order: the desk gives it to nobody and counts it, and a caller whose reply it was reads the decision from the ledger at its deadline.
+func (s *service) resolve(correlation, value []byte, code, detail string) {
+	s.desk.Resolve(correlation, replyOf(value, code, detail))
+}
+
+func replyOf(value []byte, code, detail string) await.Reply {
+	if code != "" {
+		return await.Reply{Code: code, Detail: detail}
+	}
+	id, err := schemas.DecisionID(value)
+	if err != nil {
+		return await.Reply{}
+	}
+	body, err := schemas.PublicDecision(value)
+	if err != nil {
+		return await.Reply{}
+	}
+	return await.Reply{OrderID: id, Body: body}
+}
