@@ -65,7 +65,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, spec.manifest)
-	model, err := within(dir, spec.file)
+	model, err := Within(dir, spec.file)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%d: file: %w", file, spec.fileLine, err)
 	}
@@ -251,8 +251,8 @@ func (b *Bundle) fits(layout *schemas.Layout) error {
 	return b.locate(&scratch{}, layout)
 }
 
-// within returns the path of a file of the folder. It may be reached by links, but not lie outside.
-func within(dir, file string) (string, error) {
+// Within returns the path of a file of a bundle's folder. It may be reached by links, but not lie outside.
+func Within(dir, file string) (string, error) {
 	if !filepath.IsLocal(file) {
 		return "", fmt.Errorf("%q lies outside of the bundle's folder", file)
 	}

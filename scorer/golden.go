@@ -31,7 +31,7 @@ type Golden struct {
 
 // CheckGolden runs the golden rows of dir and returns them; none of an MLflow folder without a golden.csv. The error names the first row whose score is off.
 func (b *Bundle) CheckGolden(dir string) (*Golden, error) {
-	path, err := within(dir, goldenFile)
+	path, err := Within(dir, goldenFile)
 	file := filepath.Join(dir, goldenFile)
 	if err != nil {
 		if _, missing := os.Lstat(file); errors.Is(missing, fs.ErrNotExist) {

@@ -51,7 +51,14 @@ func Load(path string, inputs []string) (scorer.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: idle, IdleConnTimeout: 90 * time.Second}
+	if err := s.locate(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	trusted, err := s.trust()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: trusted, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: idle, IdleConnTimeout: 90 * time.Second}
 	m := &model{spec: *s, inputs: inputs, client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if err := m.describe(); err != nil {
 		return nil, fmt.Errorf("asking %s what the model is: %w", filepath.Base(path), err)
@@ -183,6 +190,13 @@ func (m *model) call(ctx context.Context, method, address string, body []byte, m
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
+	asked, err := m.authorization()
+	if err != nil {
+		return nil, err
+	}
+	if asked != "" {
+		req.Header.Set("Authorization", asked)
+	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header["X-Idempotency-Key"] = nil // not sent: it says that a request on a connection that had just been closed may be sent on another

@@ -25,6 +25,8 @@ type spec struct {
 	chosen        bool   // column was given
 	fill          bool   // missing values are sent, as missing
 	missing       float64
+	tokenFile     string // what says who asks is in it; "": nobody
+	caFile        string // certificates of those who sign for the server; "": the system's
 }
 
 // parseSpec reads a model file:
@@ -39,6 +41,8 @@ type spec struct {
 //	input: features    # the tensors; needed where the model has several
 //	output: probabilities
 //	column: 1          # of the output, where it has several a row
+//	token_file: /run/secrets/models   # what is sent as Authorization: Bearer
+//	ca_file: ca.pem    # who signs for the server, instead of whom the system trusts
 func parseSpec(file string, text []byte) (*spec, error) {
 	d := &strictyaml.Document{File: file}
 	s := &spec{timeout: defaultTimeout}
@@ -54,7 +58,7 @@ func parseSpec(file string, text []byte) (*spec, error) {
 }
 
 func (s *spec) read(d *strictyaml.Document, root *yaml.Node) {
-	found := d.Only(root, "", "url", "timeout", "missing", "input", "output", "column")
+	found := d.Only(root, "", "url", "timeout", "missing", "input", "output", "column", "token_file", "ca_file")
 	if d.Need(root, "", found, "url") {
 		s.setURL(d, found["url"])
 	}
@@ -73,6 +77,14 @@ func (s *spec) read(d *strictyaml.Document, root *yaml.Node) {
 	}
 	if n := found["output"]; n != nil {
 		s.output, _ = d.String(n, "output")
+	}
+	for key, into := range map[string]*string{"token_file": &s.tokenFile, "ca_file": &s.caFile} {
+		if n := found[key]; n != nil {
+			*into = d.Text(n, key)
+		}
+	}
+	if s.caFile != "" && strings.HasPrefix(s.url, "http:") {
+		d.Fault(found["ca_file"], "ca_file: the URL is http, and nobody signs for such a server")
 	}
 	if n := found["column"]; n != nil {
 		column, ok := d.Number(n, "column")
