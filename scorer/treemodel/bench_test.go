@@ -138,3 +138,19 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
+
+// benchmarkRows returns rows over the span of the example's features, the same each time.
+func benchmarkRows(n, width int) []float64 {
+	rows, state := make([]float64, n*width), uint64(1)
+	for i := range rows {
+		state = state*6364136223846793005 + 1442695040888963407
+		rows[i] = float64(state>>40) / (1 << 24)
+		switch i % width {
+		case 0, 4, 6, 8:
+			rows[i] *= 200
+		case 3, 5, 7, 9, 11, 13:
+			rows[i] *= 40
+		}
+	}
+	return rows
+}
