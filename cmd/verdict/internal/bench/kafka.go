@@ -65,7 +65,8 @@ func (kafkaLine) Close() {}
 
 // Do writes an order and waits for its reply.
 func (t kafkaLine) Do(ctx context.Context, order *Order) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
+	deadline := time.Now().Add(t.cfg.Timeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	wait, _, err := t.desk.Join(schemas.OrderID(strconv.FormatInt(t.n.Add(1), 36)), 0)
 	if err != nil {
@@ -73,7 +74,8 @@ func (t kafkaLine) Do(ctx context.Context, order *Order) Outcome {
 	}
 	defer wait.Leave()
 	// The client may hold on to the bytes for longer than this call, and the next order is made in their place.
-	if err := t.caller.Send(ctx, order.Key, bytes.Clone(order.Body), wait.Correlation(), ""); err != nil {
+	request := kafka.Request{Key: order.Key, Order: bytes.Clone(order.Body), Correlation: wait.Correlation(), Deadline: deadline}
+	if err := t.caller.Send(ctx, request); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return Timeout
 		}
