@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ func newCheckCommand() *cobra.Command {
 			bad := cfg.validate()
 			_, badLog := newLog(cfg.Log)
 			p, badParts := loadParts(&cfg)
-			if err := errors.Join(bad, badLog, badParts); err != nil {
+			access, badAccess := loadAccess(&cfg.API, slog.New(slog.DiscardHandler))
+			if err := errors.Join(bad, badLog, badParts, badAccess); err != nil {
 				return err
 			}
 			v := p.features.Version()
@@ -33,6 +35,9 @@ func newCheckCommand() *cobra.Command {
 				fmt.Fprintln(c.OutOrStdout(), " ", approximationText(a))
 			}
 			for _, part := range p.scorer.Parts() {
+				fmt.Fprintln(c.OutOrStdout(), part)
+			}
+			for _, part := range access.parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}
 			fmt.Fprintln(c.OutOrStdout(), "all good")

@@ -121,6 +121,43 @@ type APIConfig struct {
 	MaxBatch       int           `koanf:"max_batch"`       // orders in one batch
 	MaxBatchBytes  int           `koanf:"max_batch_bytes"` // of a batch's body; each of its orders may have orders.max_bytes
 	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes any (sharing one is safe, only wasteful)
+
+	Auth AuthConfig `koanf:"auth"`
+	Rate RateConfig `koanf:"rate"`
+	TLS  TLSConfig  `koanf:"tls"`
+}
+
+// AuthConfig says who may call the API. Without any of it everyone may who reaches the address. docs/api.md has the whole of it.
+type AuthConfig struct {
+	// KeysFile has a line for each API key and each client certificate, with a name, scopes and a rate; `verdict key` writes such lines. It is loaded anew when
+	// it changes, as the files of api.tls and api.auth.jwt.jwks_file are.
+	KeysFile string    `koanf:"keys_file"`
+	JWT      JWTConfig `koanf:"jwt"`
+}
+
+// JWTConfig says which JSON Web Tokens are taken; without an issuer none is.
+type JWTConfig struct {
+	Issuer      string   `koanf:"issuer"`       // the token's iss
+	Audience    string   `koanf:"audience"`     // must be in its aud
+	JWKSURL     string   `koanf:"jwks_url"`     // where the issuer's keys are: https, or http on this machine; no redirect is followed
+	JWKSFile    string   `koanf:"jwks_file"`    // or a file that holds them
+	Algorithms  []string `koanf:"algorithms"`   // of signatures: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA
+	ScopeClaim  string   `koanf:"scope_claim"`  // decide, read, preview, label, admin, as a text with spaces or an array
+	CallerClaim string   `koanf:"caller_claim"` // the name that rates are kept by
+}
+
+// RateConfig is how often one caller may call: who has said who he is, else one address (of IPv6 a /64). A keys file may say another rate for a name.
+type RateConfig struct {
+	PerSecond float64 `koanf:"per_second"` // 0 is no limit
+	Burst     int     `koanf:"burst"`      // calls at once; 0 is per_second rounded up
+}
+
+// TLSConfig is the API's own TLS (1.2 and above); without a cert_file it speaks plain HTTP, as behind a proxy.
+type TLSConfig struct {
+	CertFile     string `koanf:"cert_file"`      // PEM, with the chain
+	KeyFile      string `koanf:"key_file"`       // PEM
+	ClientCAFile string `koanf:"client_ca_file"` // PEM: who signs client certificates
+	ClientAuth   string `koanf:"client_auth"`    // none, request (who shows a certificate shows a good one), require
 }
 
 // AdminConfig is the port of /livez, /readyz and /metrics of a process without the API.
@@ -151,9 +188,12 @@ func defaultConfig() Config {
 		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
 		Reload: ReloadConfig{Interval: 2 * time.Second},
-		API:    APIConfig{Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1},
-		Admin:  AdminConfig{Listen: ":9464"},
-		Log:    LogConfig{Level: "info", Format: "text"},
+		API: APIConfig{
+			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
+			Auth: AuthConfig{JWT: JWTConfig{ScopeClaim: "scope", CallerClaim: "sub"}}, TLS: TLSConfig{ClientAuth: "none"},
+		},
+		Admin: AdminConfig{Listen: ":9464"},
+		Log:   LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -194,7 +234,10 @@ func loadConfig(file string, environ []string) (Config, error) {
 	if cfg.Routing == inlineRouting {
 		cfg.Routing = filepath.Base(file) + inlineRouting
 	}
-	for _, path := range []*string{&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Orders.Schema} {
+	for _, path := range []*string{
+		&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Orders.Schema,
+		&cfg.API.Auth.KeysFile, &cfg.API.Auth.JWT.JWKSFile, &cfg.API.TLS.CertFile, &cfg.API.TLS.KeyFile, &cfg.API.TLS.ClientCAFile,
+	} {
 		if *path != "" && *path != anySchema && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(file), *path)
 		}

@@ -63,6 +63,7 @@ type service struct {
 	scores  bool   // takes orders from Kafka
 	answers bool   // serves the JSON API
 	parts   *parts
+	access  *access // of the API; nil without one
 	log     *slog.Logger
 	kafka   *slog.Logger // of the Kafka client
 	metrics *prometheus.Registry
@@ -91,6 +92,11 @@ func newService(cfg Config, role string) (*service, error) {
 	if s.parts, err = loadParts(&s.cfg); err != nil {
 		return nil, err
 	}
+	if s.answers {
+		if s.access, err = loadAccess(&s.cfg.API, s.log); err != nil {
+			return nil, err
+		}
+	}
 	if s.scores {
 		s.parts.metrics = consumer.NewMetrics(s.metrics)
 		s.parts.failures.log = s.log
@@ -104,6 +110,7 @@ func newService(cfg Config, role string) (*service, error) {
 // workers that still run; the step at hand is brought to its end, offsets are committed, the group is left.
 func (s *service) run(ctx context.Context) error {
 	began := time.Now()
+	s.access.tellOpen(s.listenAddress())
 	listener, err := net.Listen("tcp", s.listenAddress()) //nolint:noctx // bound once at start, closed by the server
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -114,7 +121,10 @@ func (s *service) run(ctx context.Context) error {
 	s.desk = await.New(await.Config{Max: s.cfg.API.MaxWaiting})
 	server := s.server()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- s.access.serve(server, listener) }()
+	watching, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	s.access.watch(watching, s.cfg.Reload.Interval)
 	if err := s.connect(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = nil // asked to stop while Kafka or the store was still away
@@ -225,7 +235,9 @@ func (s *service) connection(client string) kafka.Connection {
 // work starts the lanes: one worker for orders and labels, one for the orders of waiting callers, each with its own poll, pipeline and producer.
 func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	if !s.scores {
-		signal.Ignore(syscall.SIGHUP) // it loads files anew elsewhere, and here there are none: it need not end the process
+		if !s.access.watches() {
+			signal.Ignore(syscall.SIGHUP) // it loads files anew elsewhere, and here there are none: it need not end the process
+		}
 		lanes.Go(func() error { <-ctx.Done(); return nil })
 		return
 	}
@@ -276,7 +288,7 @@ func (s *service) server() *http.Server {
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		MaxBatch: s.cfg.API.MaxBatch, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
-		OrderSchema: s.parts.openAPI(), Metrics: metrics, Registerer: s.metrics, Log: s.log,
+		OrderSchema: s.parts.openAPI(), Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
 }
 

@@ -108,4 +108,5 @@ func (c *Config) validateAPI(v *faults) {
 	v.must(c.API.MaxBatch > 0, "api.max_batch: must be above 0")
 	v.must(c.API.MaxBatchBytes > 0, "api.max_batch_bytes: must be above 0")
 	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for any")
+	c.validateAccess(v)
 }

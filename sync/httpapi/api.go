@@ -46,6 +46,7 @@ type Config struct {
 	MaxBatchBytes int64         // of a batch; 0 is 4 MiB, 8 KiB for each of so many orders
 
 	OrderSchema json.RawMessage       // JSON Schema of an order, for the OpenAPI document; empty: any object
+	Access      Access                // who may call, and how often; zero: everyone, without a limit
 	Metrics     http.Handler          // served at /metrics; nil: not served
 	Registerer  prometheus.Registerer // gets the API's own metrics; nil: they are kept nowhere
 	Log         *slog.Logger          // tells when a dependency fails and when it works again; nil: slog.Default()
@@ -63,6 +64,7 @@ type Request struct {
 type api struct {
 	Config
 	metrics  *metrics
+	guard    *guard
 	submits  dependency
 	lookups  dependency
 	learning dependency
@@ -75,7 +77,8 @@ func New(cfg Config) http.Handler {
 		panic("httpapi: Config needs Decode, Submit, Lookup, Learn and Desk")
 	}
 	cfg = cfg.withDefaults()
-	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk), lane: make(chan struct{}, batchLane)}
+	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk, &cfg.Access), lane: make(chan struct{}, batchLane)}
+	a.guard = a.metrics.guard(cfg.Access)
 	a.submits = dependency{name: "submit", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("submit")}
 	a.lookups = dependency{name: "lookup", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("lookup")}
 	a.learning = dependency{name: "learn", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("learn")}

@@ -37,6 +37,7 @@ func (a *api) decideBatch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(err))
 		return
 	}
+	charge(r.Context(), len(raw)-1)
 	answers := a.decideAll(r.Context(), raw, &t)
 	if r.Context().Err() != nil {
 		return // nobody is there to be told

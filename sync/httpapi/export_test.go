@@ -15,3 +15,24 @@ func Preferred(cfg Config, lines []string) (time.Duration, string) {
 
 // Traceparent returns the trace context that is passed on.
 func Traceparent(h http.Header) string { return traceparent(h) }
+
+// Buckets are the buckets of callers, by name.
+type Buckets struct{ inside buckets }
+
+// NewBuckets returns none.
+func NewBuckets() *Buckets { return &Buckets{} }
+
+// Take says whether name has a token left.
+func (b *Buckets) Take(name string, r Rate) bool {
+	_, ok := take(b.inside.of(whose{name: name}, r), time.Now())
+	return ok
+}
+
+// Len returns how many are kept.
+func (b *Buckets) Len() int { return len(b.inside.young) + len(b.inside.aged) }
+
+// CredentialIn returns the key or token that Authorization has.
+func CredentialIn(authorization string) (string, bool) {
+	c, err := credentialIn(map[string][]string{"Authorization": {authorization}})
+	return c, err == nil
+}

@@ -15,10 +15,11 @@ import (
 type metrics struct {
 	requests                         *prometheus.HistogramVec
 	failures                         *prometheus.CounterVec
+	turnedAway                       *prometheus.CounterVec
 	answered, timeout, gone, refused prometheus.Counter // how waits end
 }
 
-func newMetrics(registry prometheus.Registerer, desk *await.Desk) *metrics {
+func newMetrics(registry prometheus.Registerer, desk *await.Desk, access *Access) *metrics {
 	waits := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "verdict_http_waits_total",
 		Help: "Waits for a decision by how they ended: answered, timeout (202), gone (the caller went away), refused (503 or 409 before any wait).",
@@ -34,13 +35,21 @@ func newMetrics(registry prometheus.Registerer, desk *await.Desk) *metrics {
 			Name: "verdict_http_dependency_failures_total",
 			Help: "Calls to what the API stands on that failed: submit and learn (Kafka), lookup (the store of decisions).",
 		}, []string{"call"}),
+		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "verdict_http_refused_total",
+			Help: "Requests that were turned away before they were read: unauthenticated (401), forbidden (403), rate (429).",
+		}, []string{"reason"}),
 		answered: waits.WithLabelValues("answered"),
 		timeout:  waits.WithLabelValues("timeout"),
 		gone:     waits.WithLabelValues("gone"),
 		refused:  waits.WithLabelValues("refused"),
 	}
 	if registry != nil {
-		registry.MustRegister(m.requests, m.failures, waits,
+		registry.MustRegister(m.requests, m.failures, m.turnedAway, waits,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "verdict_http_access_stale",
+				Help: "Files of keys, token keys and certificates that have changed into what cannot be used: what they were before is at work.",
+			}, access.stale),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "verdict_http_waits_in_flight", Help: "Callers that wait for a decision now."},
 				func() float64 { return float64(desk.Stats().Waiting) }),
 			ignored("unmatched", func() float64 { return float64(desk.Stats().Unmatched) }),
@@ -56,6 +65,16 @@ func ignored(reason string, count func() float64) prometheus.CounterFunc {
 		Help:        "Replies that were given to nobody: unmatched (nobody waits any more), mismatched (another order than was asked for).",
 		ConstLabels: prometheus.Labels{"reason": reason},
 	}, count)
+}
+
+// guard returns the guard of this access, which counts here.
+func (m *metrics) guard(access Access) *guard {
+	return &guard{
+		Access:          access,
+		unauthenticated: m.turnedAway.WithLabelValues("unauthenticated"),
+		forbidden:       m.turnedAway.WithLabelValues("forbidden"),
+		rated:           m.turnedAway.WithLabelValues("rate"),
+	}
 }
 
 // observe measures a route. Its series are looked up once, not in each request.

@@ -19,7 +19,7 @@ type openAPI struct{ body []byte }
 
 func (o *openAPI) serve(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.body) }
 
-func (o *openAPI) render(all []route, orderSchema json.RawMessage) {
+func (o *openAPI) render(all []route, orderSchema json.RawMessage, guard *guard) {
 	shapes := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Shape")
 	})
@@ -44,6 +44,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage) {
 		Components: &huma.Components{Schemas: shapes},
 	}
 	for i := range all {
+		guard.describe(&all[i], doc.Components)
 		doc.AddOperation(&all[i].Operation)
 	}
 	body, err := json.Marshal(doc)
@@ -183,7 +184,7 @@ func responses(good map[int]*huma.Response, problems ...int) map[string]*huma.Re
 			Description: http.StatusText(status) + ".",
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: ref("Problem")}},
 		}
-		if status == http.StatusServiceUnavailable {
+		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds.", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 		}
 		all[strconv.Itoa(status)] = r

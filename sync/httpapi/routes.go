@@ -12,6 +12,7 @@ import (
 // route is one operation: what the mux serves and what the OpenAPI document says of it. One table makes both, so they cannot differ.
 type route struct {
 	huma.Operation
+	scope  Scope // what a caller needs; 0: the route is open to all
 	handle http.HandlerFunc
 }
 
@@ -20,19 +21,19 @@ const batchPath = "/v1/decisions/batch"
 
 func (a *api) routes() []route {
 	all := []route{
-		{describeDecide(), a.decide},
-		{describeBatch(), a.decideBatch},
-		{describeRead(), a.read},
-		{describeLabels(), a.learn},
-		{describeHealth("live", "/livez", "Is the process alive"), a.live},
-		{describeHealth("ready", "/readyz", "Can the process take orders: the reply partition is assigned and read to its end"), a.ready},
+		{describeDecide(), ScopeDecide, a.decide},
+		{describeBatch(), ScopeDecide, a.decideBatch},
+		{describeRead(), ScopeRead, a.read},
+		{describeLabels(), ScopeLabel, a.learn},
+		{describeHealth("live", "/livez", "Is the process alive"), 0, a.live},
+		{describeHealth("ready", "/readyz", "Can the process take orders: the reply partition is assigned and read to its end"), 0, a.ready},
 	}
 	if a.Metrics != nil {
-		all = append(all, route{describeMetrics(), a.Metrics.ServeHTTP})
+		all = append(all, route{describeMetrics(), ScopeAdmin, a.Metrics.ServeHTTP})
 	}
 	document := &openAPI{}
-	all = append(all, route{describeOpenAPI(), document.serve})
-	document.render(all, a.OrderSchema)
+	all = append(all, route{describeOpenAPI(), 0, document.serve})
+	document.render(all, a.OrderSchema, a.guard)
 	return all
 }
 
@@ -41,7 +42,7 @@ func (a *api) mux(all []route) *http.ServeMux {
 	mux := http.NewServeMux()
 	methods := map[string][]string{} // :: path → what is allowed there
 	for _, r := range all {
-		mux.HandleFunc(r.Method+" "+r.Path, a.metrics.observe(r.Path, r.handle))
+		mux.HandleFunc(r.Method+" "+r.Path, a.metrics.observe(r.Path, a.guard.protect(r.scope, r.handle)))
 		methods[r.Path] = append(methods[r.Path], r.Method)
 		if r.Method == http.MethodGet {
 			methods[r.Path] = append(methods[r.Path], http.MethodHead)
