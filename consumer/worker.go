@@ -42,6 +42,10 @@ type Config struct {
 	Metrics     *Metrics         // nil measures nothing
 	Log         *slog.Logger     // nil is silent
 
+	// Precedence is shared by the workers of one process; nil lets each take what it can get. First says that this worker's orders are those of waiting callers.
+	Precedence *Precedence
+	First      bool
+
 	// Observe, when set, is given each step's orders, vectors and decisions (nil without a Scorer) before they are kept, on the step's goroutine.
 	Observe func(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision)
 }
@@ -97,10 +101,27 @@ func (w *Worker) Run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("polling: %w", err)
 		}
-		if err := w.repeat(ctx, drained, batch); err != nil {
+		if err := w.inTurn(ctx, func() error { return w.repeat(ctx, drained, batch) }); err != nil {
 			return err
 		}
 	}
+}
+
+// inTurn does the work on a batch as precedence has it: a batch of waiting callers' orders is announced, any other is followed by a rest while such come in.
+func (w *Worker) inTurn(ctx context.Context, work func() error) error {
+	turns := w.cfg.Precedence
+	if turns == nil {
+		return work()
+	}
+	if w.cfg.First {
+		turns.enter()
+		defer turns.leave()
+		return work()
+	}
+	began := time.Now()
+	err := work()
+	turns.yield(ctx, time.Since(began))
+	return err
 }
 
 // repeat makes step succeed on batch. Malformed records never fail a step (they become dead letters in it), so there are two fates left.

@@ -131,21 +131,26 @@ func newWorld(t *testing.T) *world {
 // worker returns a worker over the world's parts, as a process that starts would make it.
 func (w *world) worker() *consumer.Worker {
 	w.t.Helper()
+	worker, err := consumer.New(w.workerConfig())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return worker
+}
+
+func (w *world) workerConfig() consumer.Config {
+	w.t.Helper()
 	codec, err := schemas.NewCodec(schemas.CodecConfig{Registry: w.registry})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	worker, err := consumer.New(consumer.Config{
+	return consumer.Config{
 		Transport: w.transport, Orders: codec, Labels: codec, Binding: w.features.Binding(),
 		Extractor: preprocess.NewExtractor(w.features, w.store, time.Hour), Store: w.store, Scorer: w.scorer, Ledger: w.ledger,
 		Decisions: schemas.NewDecisionCodec(nil, ""), Lane: "test", Topics: []string{"orders", "orders.sync"}, ReplyTopics: []string{"replies"},
 		Events: w.events, Metrics: w.metrics,
 		Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, // another time at each try: a decision that is made twice shows
-	})
-	if err != nil {
-		w.t.Fatal(err)
 	}
-	return worker
 }
 
 // order adds an order record of partition 0 and returns it, so that a test can change it.

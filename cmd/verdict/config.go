@@ -44,6 +44,7 @@ type Config struct {
 	Redis    RedisConfig    `koanf:"redis"`
 	State    StateConfig    `koanf:"state"`
 	Reload   ReloadConfig   `koanf:"reload"`
+	Lanes    LanesConfig    `koanf:"lanes"`
 	API      APIConfig      `koanf:"api"`
 	Admin    AdminConfig    `koanf:"admin"`
 	Log      LogConfig      `koanf:"log"`
@@ -109,6 +110,12 @@ type StateConfig struct {
 	Store     string        `koanf:"store"`     // redis, or memory: one process, nothing survives it
 	Lateness  time.Duration `koanf:"lateness"`  // an order that is later than this may miss some of its windows
 	Decisions time.Duration `koanf:"decisions"` // an order id that comes again within this gets its first decision; GET /v1/decisions finds it
+}
+
+// LanesConfig says what the lane of orders and labels gives up while orders of waiting callers come in (and for a second after the last of them).
+type LanesConfig struct {
+	AsyncShare float64 `koanf:"async_share"` // of its time that it works then; above 0, so that it never stands still. 1 gives nothing up
+	AsyncBatch int     `koanf:"async_batch"` // records a step then; kafka.max_poll_records otherwise
 }
 
 // APIConfig is the synchronous JSON API.
@@ -188,6 +195,7 @@ func defaultConfig() Config {
 		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
 		Reload: ReloadConfig{Interval: 2 * time.Second},
+		Lanes:  LanesConfig{AsyncShare: 0.2, AsyncBatch: 50},
 		API: APIConfig{
 			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
 			Auth: AuthConfig{JWT: JWTConfig{ScopeClaim: "scope", CallerClaim: "sub"}}, TLS: TLSConfig{ClientAuth: "none"},

@@ -245,17 +245,20 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	lanes.Go(func() error { reload.run(ctx); return nil })
 	t := s.cfg.Kafka.Topics
 	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
+	turns := consumer.NewPrecedence(consumer.PrecedenceConfig{Share: s.cfg.Lanes.AsyncShare, Batch: s.cfg.Lanes.AsyncBatch})
 	for _, lane := range []struct {
 		name, group string
+		first       bool
+		limit       func() int
 		consume     map[string]consumer.Stream
 	}{
-		{"sync", ".sync", map[string]consumer.Stream{t.Sync: consumer.Orders}},
-		{"async", "", map[string]consumer.Stream{t.Orders: consumer.Orders, t.Labels: consumer.Labels}},
+		{name: "sync", group: ".sync", first: true, consume: map[string]consumer.Stream{t.Sync: consumer.Orders}},
+		{name: "async", limit: turns.Limit, consume: map[string]consumer.Stream{t.Orders: consumer.Orders, t.Labels: consumer.Labels}},
 	} {
 		lanes.Go(func() error {
 			transport, err := kafka.NewTransport(kafka.TransportConfig{
 				Connection: s.connection(lane.name), Group: s.cfg.Kafka.Group + lane.group, GroupInstanceID: s.cfg.Kafka.GroupInstanceID,
-				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, CommitInterval: s.cfg.Kafka.CommitInterval,
+				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, Limit: lane.limit, CommitInterval: s.cfg.Kafka.CommitInterval,
 				Consume: lane.consume, Topics: t,
 			})
 			if err != nil {
@@ -266,7 +269,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
 				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
-				Now: time.Now, Metrics: s.parts.metrics, Log: s.log,
+				Now: time.Now, Metrics: s.parts.metrics, Log: s.log, Precedence: turns, First: lane.first,
 			})
 			if err == nil {
 				err = worker.Run(ctx)

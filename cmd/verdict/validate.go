@@ -99,6 +99,8 @@ func (c *Config) validateState(v *faults) {
 }
 
 func (c *Config) validateAPI(v *faults) {
+	v.must(c.Lanes.AsyncShare > 0 && c.Lanes.AsyncShare <= 1, "lanes.async_share: must be above 0, and 1 at most")
+	v.must(c.Lanes.AsyncBatch > 0, "lanes.async_batch: must be above 0")
 	v.address("api.listen", c.API.Listen)
 	v.address("admin.listen", c.Admin.Listen)
 	v.must(c.API.Grace >= 0, "api.grace: must not be below 0")

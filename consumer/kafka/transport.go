@@ -31,6 +31,7 @@ type TransportConfig struct {
 	GroupInstanceID string        // static membership (group.instance.id): a restart keeps the partitions; must differ between processes
 	SessionTimeout  time.Duration // how long the group waits for a member that fell silent; 0 is 10 s, as a scorer is back sooner than Kafka's 45 s
 	MaxPollRecords  int           // 0 is 500: about 20 ms of work, which is how long a rebalance may have to wait
+	Limit           func() int    // asked at each poll: at most so many records, and never more than MaxPollRecords; nil, or 0, is MaxPollRecords
 	CommitInterval  time.Duration // how often offsets of finished batches are sent; 0 is 100 ms. A crash repeats that much, without effect
 	Consume         map[string]consumer.Stream
 	Topics          Topics
@@ -94,7 +95,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	t.client.AllowRebalance()
 	for {
-		fetches := t.client.PollRecords(ctx, t.cfg.MaxPollRecords)
+		fetches := t.client.PollRecords(ctx, t.most())
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -112,6 +113,17 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 		}
 		t.client.AllowRebalance()
 	}
+}
+
+// most is how many records the next poll may return.
+func (t *Transport) most() int {
+	if t.cfg.Limit == nil {
+		return t.cfg.MaxPollRecords
+	}
+	if n := t.cfg.Limit(); n > 0 {
+		return min(n, t.cfg.MaxPollRecords)
+	}
+	return t.cfg.MaxPollRecords
 }
 
 // faults returns what of a poll's errors ends the worker. The rest (a topic or a right that is missing for now) the client asks for again by itself.
