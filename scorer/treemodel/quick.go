@@ -6,8 +6,8 @@ import "math"
 // its value. A tree is a run of bits, one a leaf from left to right. A split that sends the row right clears the leaves on its left; what is lowest of the
 // bits that all splits leave is the leaf that the row falls into. So a row takes one line of each feature, and the lines are combined with AND.
 //
-// Trees are packed into words in file order. In large models there is a line for every few ranks only, and the splits between that and the row's own rank
-// clear their leaves one by one: the tables stay near the size of the model, and in nearer caches, for little work.
+// Trees are packed into words in file order. In large models not every rank has a line, and the splits between that of a rank below and the row's own rank
+// clear their leaves one by one: the tables stay below the size of the model, and in nearer caches, for little work.
 type quick struct {
 	runs   []run
 	asked  []uint16 // of all runs: the scales that their trees ask, and none of them, which clears nothing, to make the number even

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sort"
 )
 
 // errTables says that tables would be larger than they may.
@@ -13,8 +14,11 @@ var errTables = errors.New("tables too large")
 const (
 	// freeTable is what a table of a line for every rank may have, whatever the model's size: a processor's nearer cache holds it.
 	freeTable = 512 << 10
-	// tableSplit is what it may have a split otherwise, so that with all else a model takes less than 1.5 times its text, which has some 110 bytes a split.
-	tableSplit = 96
+	// tableSplit is what it may have a split otherwise: beyond, lines would save fewer steps than their size in the caches costs. With all else a model
+	// takes less than 1.2 times its text, which has some 110 bytes a split.
+	tableSplit = 64
+	// farUnit makes quickBuilder.far fine enough.
+	farUnit = 256
 )
 
 // quickBuilder tabulates trees.
@@ -23,7 +27,7 @@ type quickBuilder struct {
 	scales []scale
 	scale  []uint16 // :: feature → scale
 	first  []uint32 // :: scale → the first of its classes
-	shift  uint8    // there is a line for every 1<<shift ranks
+	far    uint64   // how seldom there are lines: see pace
 	q      quick
 	splits []quickSplit // of all runs
 	used   uint32       // bits of the last word
@@ -99,7 +103,7 @@ func (b *quickBuilder) finish() (quick, error) {
 	}
 	q.cells = make([]cell, int(classes)*len(q.runs))
 	slices.SortFunc(b.splits, func(x, y quickSplit) int { return cmp.Compare(x.order, y.order) })
-	q.table = make([]uint64, 0, b.widen())
+	q.table = make([]uint64, 0, b.spread())
 	rest := b.splits
 	for i := range q.runs {
 		n := 0
@@ -117,52 +121,85 @@ func (b *quickBuilder) finish() (quick, error) {
 	return *q, nil
 }
 
-// widen chooses how many ranks have a line together, as few as the table may have, and returns the words of the table.
-func (b *quickBuilder) widen() int {
+// spread chooses how far apart lines are, as little as the size of the table allows, and returns the words of the table.
+func (b *quickBuilder) spread() int {
 	budget := max(freeTable, tableSplit*len(b.splits))
-	for {
-		words := 0
-		for _, r := range b.q.runs {
-			words += int(r.words)
-		}
-		for i := range b.splits {
-			if i > 0 && b.splits[i].order>>16 == b.splits[i-1].order>>16 {
-				continue
-			}
-			s := &b.scales[b.splits[i].scale()]
-			words += int(s.lines(b.shift)) * int(b.q.runs[b.splits[i].run()].words)
-		}
-		if 8*words <= budget || b.shift == 15 {
-			return words
-		}
-		b.shift++
-	}
+	const steps, most = 8, 40 // an octave; and from 2^40 on a scale has one line
+	far := func(i int) uint64 { return uint64(math.Exp2(float64(i)/steps)) - 1 }
+	b.far = far(sort.Search(most*steps, func(i int) bool { return 8*b.words(far(i)) <= budget }))
+	return b.words(b.far)
 }
 
-// lines returns how many lines a scale has.
-func (s *scale) lines(shift uint8) uint32 {
-	if s.categories != nil {
-		return s.classes
+// words returns how many words the table has.
+func (b *quickBuilder) words(far uint64) int {
+	words := 0
+	for _, r := range b.q.runs {
+		words += int(r.words)
 	}
-	return s.nan>>shift + 1 + s.zeroTo - s.zeroFrom + 1
+	for rest := b.splits; len(rest) > 0; {
+		n := together(rest)
+		words += b.scales[rest[0].scale()].lines(rest[:n], far) * int(b.q.runs[rest[0].run()].words)
+		rest = rest[n:]
+	}
+	return words
+}
+
+// together returns how many splits there are of the first one's run and scale.
+func together(splits []quickSplit) int {
+	n := 1
+	for n < len(splits) && splits[n].order>>16 == splits[0].order>>16 {
+		n++
+	}
+	return n
+}
+
+// lines returns how many lines a scale has in a run with such splits.
+func (s *scale) lines(splits []quickSplit, far uint64) int {
+	if s.categories != nil {
+		return int(s.classes)
+	}
+	lines, p := 1+int(s.zeroTo-s.zeroFrom), pace{most: far * uint64(s.nan) / farUnit}
+	for class := range s.nan {
+		n := 0
+		for n < len(splits) && splits[n].rank() < class {
+			n++
+		}
+		splits = splits[n:]
+		if p.begins(n) {
+			lines++
+		}
+	}
+	return lines
+}
+
+// pace says at which ranks of a scale lines begin. Without a line a rank takes the line of one below, and all splits between cost a step each. A value is
+// taken to be as likely in one rank as in the other, since who trains chooses thresholds so; of k ranks and n splits without a line, a row then has some
+// n/2 steps in k of all ranks, and they are best spent where n × k of all ranks is alike everywhere: few in a feature of few values, and where there are
+// many splits.
+type pace struct{ most, splits, ranks uint64 }
+
+// begins goes on to the next rank, where so many splits begin to send rows right.
+func (p *pace) begins(splits int) bool {
+	p.splits, p.ranks = p.splits+uint64(splits), p.ranks+1
+	if p.splits*p.ranks <= p.most {
+		return false
+	}
+	p.splits, p.ranks = 0, 0
+	return true
 }
 
 // fill tabulates one run.
 func (b *quickBuilder) fill(r *run, splits []quickSplit) error {
 	q := &b.q
 	r.askedFrom = uint32(len(q.asked))
-	w := tabulator{q: q, line: make([]uint64, r.words), shift: b.shift}
+	w := tabulator{q: q, line: make([]uint64, r.words), far: b.far}
 	w.clear()
 	w.none = uint32(len(q.table))
 	q.table = append(q.table, w.line...)
 	none := uint16(len(b.scales))
 	q.cells[r.cells+b.first[none]] = cell{line: w.none}
 	for len(splits) > 0 {
-		n := 1
-		for n < len(splits) && splits[n].scale() == splits[0].scale() {
-			n++
-		}
-		s := splits[0].scale()
+		n, s := together(splits), splits[0].scale()
 		q.asked = append(q.asked, s)
 		w.cells = q.cells[r.cells+b.first[s] : r.cells+b.first[s]+b.scales[s].classes]
 		w.ranks(&b.scales[s], splits[:n])
@@ -189,7 +226,7 @@ type tabulator struct {
 	line    []uint64
 	none    uint32 // the line that clears nothing
 	touched bool
-	shift   uint8
+	far     uint64
 }
 
 func (w *tabulator) clear() {
@@ -221,13 +258,13 @@ func (w *tabulator) ranks(s *scale, splits []quickSplit) {
 		return
 	}
 	w.clear()
-	next, line, from := 0, w.none, uint32(len(w.q.extras))
+	next, line, from, p := 0, w.none, uint32(len(w.q.extras)), pace{most: w.far * uint64(s.nan) / farUnit}
 	for class := range s.nan {
 		before := next
 		for ; next < len(splits) && splits[next].rank() < class; next++ {
 			w.take(&splits[next])
 		}
-		if class&(1<<w.shift-1) == 0 {
+		if p.begins(next - before) {
 			line, from = w.write(), uint32(len(w.q.extras))
 		} else {
 			for _, x := range splits[before:next] {
