@@ -91,6 +91,28 @@ func (x *Extractor) Extract(ctx context.Context, orders []Arrived) ([]Extracted,
 	return out, nil
 }
 
+// Look returns the feature vector that an order would have if it came now for the first time, and leaves no trace in the store that it looks into, which
+// takes the place of the Extractor's own. The vector is the caller's to keep.
+func (x *Extractor) Look(ctx context.Context, from Looker, order *Arrived) (schemas.FeatureVector, error) {
+	row := make([]float64, len(x.set.features))
+	x.reset(1)
+	x.ofOrder(&order.Order, row)
+	x.visit(order)
+	var wrong error
+	err := from.Look(ctx, x.visits[0], func(found *Found) {
+		if len(found.Views) != len(x.visits[0].Asks) {
+			wrong = fmt.Errorf("%d asks were answered with %d views", len(x.visits[0].Asks), len(found.Views))
+			return
+		}
+		x.ofHistory(0, &order.Order, found, row)
+	})
+	if err := cmp.Or(err, wrong); err != nil {
+		return schemas.FeatureVector{}, fmt.Errorf("looking into the store: %w", err)
+	}
+	x.input.Fields, x.input.Features = nil, nil
+	return schemas.FeatureVector{Layout: x.set.layout, Values: row}, nil
+}
+
 // reset makes the buffers empty, and large enough that what is cut from them stays where it is.
 func (x *Extractor) reset(orders int) {
 	asks, labelled := 0, 0

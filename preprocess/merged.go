@@ -97,6 +97,12 @@ func (m *Merged) compact(keep int64) {
 	m.sample()
 }
 
+// Holds says whether an order of that time, which is none of the points, may be among those that were merged and cannot be told apart any more. A value
+// that is seen twice is one, so of sightings none is.
+func (m *Merged) Holds(at int64) bool {
+	return slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.First <= at && at <= c.Last })
+}
+
 func (m *Merged) merge(p *Point) {
 	if m.Merging.Distinct {
 		m.sight(p)

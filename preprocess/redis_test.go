@@ -40,6 +40,7 @@ func onRedis(t *testing.T, address, checks string) {
 	t.Run("batches", func(t *testing.T) { batchesDoNotMatter(t, open) })
 	t.Run("delivered again", func(t *testing.T) { deliveredAgain(t, open) })
 	t.Run("any order", func(t *testing.T) { anyOrderEndsInOneState(t, open) })
+	t.Run("looks", func(t *testing.T) { looksAreVectors(t, open) })
 	t.Run("merged", func(t *testing.T) { mergedOrdersCount(t, open) })
 	t.Run("late", func(t *testing.T) { lateOrdersSeeNoFuture(t, open) })
 }

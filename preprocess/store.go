@@ -29,6 +29,15 @@ type Store interface {
 	Learn(ctx context.Context, labels []schemas.Label) error
 }
 
+// Looker is a Store that can be looked into without a trace. Both stores of this module are.
+type Looker interface {
+	// Look shows what Exchange would show if the visit were of an order that came now for the first time, and changes nothing: no point is added, no id
+	// claimed, and nothing expires sooner or later. What the store has of an order of the visit's id is not shown. One thing is: what a merged column
+	// (Ask.Merge) has merged of such an order, as it cannot be taken out. The visit's point is then not added to it (if it has AddNow), so that the order
+	// counts once. What is found is valid during the call of see only, and is not to be changed. Safe for concurrent use.
+	Look(ctx context.Context, visit Visit, see func(found *Found)) error
+}
+
 // Visit is one order's call on the store.
 type Visit struct {
 	ID       schemas.OrderID

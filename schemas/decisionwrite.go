@@ -19,17 +19,8 @@ func AppendPublic(dst []byte, d *Decision) []byte {
 
 // AppendDecision appends the record on the topic: the public decision and then inputs (null is missing), source and content.
 func AppendDecision(dst []byte, d *Decision) []byte {
-	dst = appendPublic(dst, d)
-	dst = append(dst, inputsKey...)
-	for i, f := range d.Inputs.Values {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(dst, d.Inputs.Layout.Names[i])
-		dst = append(dst, ':')
-		dst = appendNumber(dst, f)
-	}
-	dst = append(dst, `},"source":{"topic":`...)
+	dst = appendInputs(appendPublic(dst, d), &d.Inputs)
+	dst = append(dst, `,"source":{"topic":`...)
 	dst = appendString(dst, d.Source.Topic)
 	dst = append(dst, `,"partition":`...)
 	dst = strconv.AppendInt(dst, int64(d.Source.Partition), 10)
@@ -38,6 +29,20 @@ func AppendDecision(dst []byte, d *Decision) []byte {
 	dst = append(dst, `},"content":"`...)
 	dst = appendContent(dst, d.Content)
 	return append(dst, `"}`...)
+}
+
+// appendInputs writes the feature vector by name.
+func appendInputs(dst []byte, v *FeatureVector) []byte {
+	dst = append(dst, inputsKey...)
+	for i, f := range v.Values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, v.Layout.Names[i])
+		dst = append(dst, ':')
+		dst = appendNumber(dst, f)
+	}
+	return append(dst, '}')
 }
 
 // inputsKey begins the part of the topic's record that the API does not return. In a string its quotes would be escaped, so it is found by its bytes.

@@ -171,10 +171,7 @@ func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector,
 }
 
 func (d *served) decide(orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
-	w, _ := d.work.Get().(*work)
-	if w == nil {
-		w = &work{asked: make([]asked, len(d.champions))}
-	}
+	w := d.borrow()
 	defer d.release(w)
 	if err := d.begin(w, orders, vectors, decisions); err != nil {
 		return err
@@ -182,13 +179,26 @@ func (d *served) decide(orders []schemas.Order, vectors []schemas.FeatureVector,
 	d.challenge(w, orders, vectors)
 	d.score(w, decisions)
 	for i := range orders {
-		d.act(w, &orders[i], &vectors[i], &decisions[i])
-		if decisions[i].Action != schemas.Approve {
-			decisions[i].Reasons = d.reasons(w, w.by[i], &vectors[i], &decisions[i])
-		}
+		d.settle(w, w.by[i], &orders[i], &vectors[i], &decisions[i])
 	}
 	d.compare(w, orders, vectors, decisions)
 	return nil
+}
+
+// settle applies the policy to one order of that champion, and gives the reasons of what is not an approval.
+func (d *served) settle(w *work, by int, order *schemas.Order, vector *schemas.FeatureVector, to *schemas.Decision) {
+	d.act(w, order, vector, to)
+	if to.Action != schemas.Approve {
+		to.Reasons = d.reasons(w, by, vector, to)
+	}
+}
+
+// borrow returns working memory, for release.
+func (d *served) borrow() *work {
+	if w, ok := d.work.Get().(*work); ok {
+		return w
+	}
+	return &work{asked: make([]asked, len(d.champions))}
 }
 
 // release gives the working memory back without what belongs to the caller.

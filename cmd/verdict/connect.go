@@ -19,6 +19,7 @@ import (
 // state is where features' points and first decisions are kept.
 type state struct {
 	store  preprocess.Store
+	look   preprocess.Looker // the same store
 	ledger consumer.Ledger
 	ping   func(context.Context) error
 	close  func() error
@@ -27,14 +28,16 @@ type state struct {
 // openState makes the clients; nothing is asked of a server yet. Features nil serves no set, and only looks.
 func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 	if cfg.State.Store == "memory" {
+		store := memstore.New(memstore.Config{})
 		return &state{
-			store: memstore.New(memstore.Config{}), ledger: consumer.NewMemLedger(0),
+			store: store, look: store, ledger: consumer.NewMemLedger(0),
 			ping: func(context.Context) error { return nil }, close: func() error { return nil },
 		}
 	}
 	client := redisstore.Dial(dialConfig(&cfg.Redis))
+	store := redisstore.New(client, storeConfig(cfg, features))
 	return &state{
-		store:  redisstore.New(client, storeConfig(cfg, features)),
+		store: store, look: store,
 		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:  client.Close,

@@ -8,9 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,11 +95,9 @@ func newService(cfg Config, role string) (*service, error) {
 			return nil, err
 		}
 	}
-	if s.scores {
-		s.parts.metrics = consumer.NewMetrics(s.metrics)
-		s.parts.failures.log = s.log
-		s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
-	}
+	s.parts.metrics = consumer.NewMetrics(s.metrics)
+	s.parts.failures.log = s.log
+	s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, nil
 }
@@ -234,15 +230,11 @@ func (s *service) connection(client string) kafka.Connection {
 
 // work starts the lanes: one worker for orders and labels, one for the orders of waiting callers, each with its own poll, pipeline and producer.
 func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
+	reload := newReloader(s)
+	lanes.Go(func() error { reload.run(ctx); return nil }) // of the API alone too: it previews
 	if !s.scores {
-		if !s.access.watches() {
-			signal.Ignore(syscall.SIGHUP) // it loads files anew elsewhere, and here there are none: it need not end the process
-		}
-		lanes.Go(func() error { <-ctx.Done(); return nil })
 		return
 	}
-	reload := newReloader(s)
-	lanes.Go(func() error { reload.run(ctx); return nil })
 	t := s.cfg.Kafka.Topics
 	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
 	turns := consumer.NewPrecedence(consumer.PrecedenceConfig{Share: s.cfg.Lanes.AsyncShare, Batch: s.cfg.Lanes.AsyncBatch})
@@ -288,7 +280,7 @@ func (s *service) server() *http.Server {
 		return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Metrics: metrics})
 	}
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
-		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Desk: s.desk, Ready: s.ready,
+		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		MaxBatch: s.cfg.API.MaxBatch, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
 		OrderSchema: s.parts.openAPI(), Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,

@@ -34,6 +34,7 @@ func behaviours() []behaviour {
 	all = append(all, seenBehaviours()...)
 	all = append(all, mergedBehaviours()...)
 	all = append(all, labelBehaviours()...)
+	all = append(all, lookBehaviours()...)
 	return append(all, randomBehaviours()...)
 }
 

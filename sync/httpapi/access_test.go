@@ -86,11 +86,13 @@ func closedDocument(t *testing.T, api http.Handler) map[string]string {
 func TestEachRouteTakesItsScopeAlone(t *testing.T) {
 	w := newWorld()
 	w.cfg.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	w.previews(t, 0)
 	w.cfg.Access.Keys = ringOf(t)
 	api := httpapi.New(w.cfg)
 	needs := closedDocument(t, api)
 	known := map[string]string{ // the contract's; a route that is not here must be in the document all the same
 		"POST /v1/decisions": "decide", "POST /v1/decisions/batch": "decide", "GET /v1/decisions/{order_id}": "read", "POST /v1/labels": "label", "GET /metrics": "admin",
+		"POST /v1/preview": "preview",
 		"GET /livez": "", "GET /readyz": "", "GET /openapi.json": "",
 	}
 	for route, scope := range known {

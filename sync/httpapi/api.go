@@ -30,6 +30,8 @@ type Config struct {
 	Lookup func(ctx context.Context, id schemas.OrderID) (record []byte, ok bool, err error)
 	// Learn publishes labels, raw[i] being what labels[i] was read from, and returns when Kafka has acknowledged all of them.
 	Learn func(ctx context.Context, labels []schemas.Label, raw [][]byte) error
+	// Preview says what would be decided if the order came now, and changes nothing. Any error is an outage. Nil: /v1/preview is not served.
+	Preview func(ctx context.Context, order schemas.Order, content uint64) (schemas.Preview, error)
 	// Desk is where orders wait; whoever reads the replies calls its Resolve.
 	Desk *await.Desk
 
@@ -68,7 +70,10 @@ type api struct {
 	submits  dependency
 	lookups  dependency
 	learning dependency
-	lane     chan struct{} // holds a token for each order of a batch that is on its way to Kafka
+	previews dependency
+
+	lane       chan struct{} // holds a token for each order of a batch that is on its way to Kafka
+	previewing chan struct{} // holds a token for each preview
 }
 
 // New returns the API. It panics when Config lacks what has no default, or when OrderSchema is not a JSON object: both are mistakes of the program.
@@ -77,11 +82,12 @@ func New(cfg Config) http.Handler {
 		panic("httpapi: Config needs Decode, Submit, Lookup, Learn and Desk")
 	}
 	cfg = cfg.withDefaults()
-	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk, &cfg.Access), lane: make(chan struct{}, batchLane)}
+	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk, &cfg.Access), lane: make(chan struct{}, batchLane), previewing: make(chan struct{}, previewLane)}
 	a.guard = a.metrics.guard(cfg.Access)
 	a.submits = dependency{name: "submit", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("submit")}
 	a.lookups = dependency{name: "lookup", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("lookup")}
 	a.learning = dependency{name: "learn", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("learn")}
+	a.previews = dependency{name: "preview", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("preview")}
 
 	mux := a.mux(a.routes())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -65,6 +65,19 @@ func describeRead() huma.Operation {
 	}
 }
 
+func describePreview() huma.Operation {
+	return huma.Operation{
+		Method: http.MethodPost, Path: "/v1/preview", OperationID: "preview",
+		Summary: "What would be decided",
+		Description: "What the decision would be if the order came now, as at its event time, with all features and what each contributed to the model's raw score. Nothing is written; " +
+			"an order that was decided is previewed as if it were new. Challengers are not asked.",
+		RequestBody: jsonBody(ref("Order")),
+		Responses: responses(map[int]*huma.Response{
+			http.StatusOK: jsonResponse("The preview.", ref("Preview"), nil),
+		}, 400, 408, 413, 415, 422, 503),
+	}
+}
+
 func describeLabels() huma.Operation {
 	one := ref("Label")
 	return huma.Operation{

@@ -33,7 +33,7 @@ func newMetrics(registry prometheus.Registerer, desk *await.Desk, access *Access
 		}, []string{"route", "code"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "verdict_http_dependency_failures_total",
-			Help: "Calls to what the API stands on that failed: submit and learn (Kafka), lookup (the store of decisions).",
+			Help: "Calls to what the API stands on that failed: submit and learn (Kafka), lookup (the store of decisions), preview (the store of features).",
 		}, []string{"call"}),
 		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "verdict_http_refused_total",

@@ -23,7 +23,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage, guard *guard)
 	shapes := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Shape")
 	})
-	for _, shape := range []any{decisionShape{}, pendingShape{}, labelShape{}, acceptedShape{}, statusShape{}, problem{}} {
+	for _, shape := range []any{decisionShape{}, previewShape{}, pendingShape{}, labelShape{}, acceptedShape{}, statusShape{}, problem{}} {
 		shapes.Schema(reflect.TypeOf(shape), true, "")
 	}
 	for _, s := range shapes.Map() {
@@ -33,6 +33,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage, guard *guard)
 		whole := shapes.Map()["Decision"].Properties
 		whole[version] = &huma.Schema{OneOf: []*huma.Schema{whole[version], {Type: "null"}}, Description: "Null when none took part."}
 	}
+	shapes.Map()["Preview"].AllOf = []*huma.Schema{ref("Decision")}
 	shapes.Map()["Order"] = orderShape(orderSchema)
 	shapes.Map()["Outcome"] = outcomeShape()
 	doc := &huma.OpenAPI{
@@ -110,6 +111,13 @@ type decisionShape struct {
 	Reasons     []reasonShape     `json:"reasons" nullable:"false" doc:"What moved the score most."`
 	Degraded    []string          `json:"degraded" nullable:"false" doc:"What could not be had: features, model, cost. Empty for a whole decision."`
 	Challengers []challengerShape `json:"challengers" nullable:"false" doc:"Scores that were only recorded."`
+}
+
+// previewShape is what a preview has beside the decision.
+type previewShape struct {
+	Inputs        map[string]*float64 `json:"inputs" doc:"All features by name, null when missing."`
+	Base          *float64            `json:"base" doc:"The model's raw score before it looks at an order. Null when the model cannot tell."`
+	Contributions []reasonShape       `json:"contributions" nullable:"false" doc:"Of all inputs of the model, the largest first. They and base add up to the raw score."`
 }
 
 type pendingShape struct {

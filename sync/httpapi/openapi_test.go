@@ -26,6 +26,7 @@ func document(t *testing.T) (http.Handler, []byte) {
 	w := newWorld()
 	w.cfg.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	w.cfg.OrderSchema = json.RawMessage(orderSchema)
+	w.previews(t, 0)
 	api := httpapi.New(w.cfg)
 	answer := call(api, http.MethodGet, "/openapi.json", "")
 	wantStatus(t, answer, 200)
@@ -53,14 +54,14 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 	slices.Sort(listed)
 	want := []string{
 		"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}",
-		"POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels",
+		"POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels", "POST /v1/preview",
 	}
 	if diff := cmp.Diff(want, listed); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
 	}
 	// What the document lists is routed and nothing else is: any other method is refused, and so is any other path that one might guess.
 	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
-	guesses := []string{"/", "/docs", "/schemas", "/schemas/Order.json", "/openapi", "/openapi.yaml", "/openapi-3.0.json", "/v1", "/v1/preview", "/v1/decisions/o1/x", "/debug/pprof/", "/healthz"}
+	guesses := []string{"/", "/docs", "/schemas", "/schemas/Order.json", "/openapi", "/openapi.yaml", "/openapi-3.0.json", "/v1", "/v1/previews", "/v1/decisions/o1/x", "/debug/pprof/", "/healthz"}
 	for _, path := range slices.Concat(slices.Collect(maps.Keys(doc.Paths)), guesses) {
 		for _, method := range methods {
 			status := call(api, method, strings.Replace(path, "{order_id}", "o1", 1), "").Code
@@ -113,7 +114,17 @@ func TestOpenAPISchemasFitTheAnswers(t *testing.T) {
 	check("Order", `{"order_id":1,"amount":5}`, false) // by way of its own #/$defs/id
 
 	w := newWorld()
+	w.previews(t, 0)
 	api := httpapi.New(w.cfg)
+	check("Preview", call(api, http.MethodPost, "/v1/preview", orderJSON("o9", 5)).Body.String(), true)
+	check("Preview", `{}`, false)
+	outcomes := batch(api, orderJSON("o8", 5)+"\n"+orderJSON("o8", 6)+"\n{}\n"+orderJSON("o8", 5), "Content-Type: application/x-ndjson").Body.String()
+	for line := range strings.Lines(outcomes) {
+		check("Outcome", line, true)
+	}
+	check("Outcome", `{"status":202,"order_id":"o1","location":"/v1/decisions/o1"}`, true)
+	check("Outcome", `{"status":202,"order_id":"o1"}`, false)
+	check("Outcome", `{"status":200,"order_id":"o1"}`, false)
 	check("Decision", post(api, orderJSON("o1", 5)).Body.String(), true)
 	check("Decision", `{}`, false)
 	version := schemas.Version{Name: "card", Version: "1", Hash: "0123456789abcdef"}

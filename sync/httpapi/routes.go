@@ -28,6 +28,9 @@ func (a *api) routes() []route {
 		{describeHealth("live", "/livez", "Is the process alive"), 0, a.live},
 		{describeHealth("ready", "/readyz", "Can the process take orders: the reply partition is assigned and read to its end"), 0, a.ready},
 	}
+	if a.Preview != nil {
+		all = append(all, route{describePreview(), ScopePreview, a.preview})
+	}
 	if a.Metrics != nil {
 		all = append(all, route{describeMetrics(), ScopeAdmin, a.Metrics.ServeHTTP})
 	}

@@ -23,6 +23,7 @@ func TestEveryStatus(t *testing.T) {
 		}
 	}
 	const decisions, batches, labels = "POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels"
+	const previews = "POST /v1/preview"
 	lines := []string{"Content-Type: application/x-ndjson"}
 	label := `{"order_id":"o1","fraud":true,"known_at":"2026-02-28T00:00:00Z"}`
 	tests := []struct {
@@ -122,6 +123,11 @@ func TestEveryStatus(t *testing.T) {
 			status: 500, code: "decision_unreadable",
 		},
 
+		{name: "a preview", call: previews, body: orderJSON("o1", 5), status: 200},
+		{name: "a preview of no JSON", call: previews, body: "{", status: 400, code: "json_syntax"},
+		{name: "a preview of another order", call: previews, body: `{"order_id":"o1"}`, status: 422, code: "schema_mismatch", errors: []string{"/amount", "/customer_id", "/occurred_at", "/terminal_id"}},
+		{name: "a preview without a store", given: func(w *world) { w.lookup = away }, call: previews, body: orderJSON("o1", 5), status: 503, code: "store_away"},
+
 		{name: "a label", call: labels, body: label, status: 202},
 		{name: "labels", call: labels, body: " [" + label + ", " + label + "]\n", status: 202},
 		{name: "no labels", call: labels, body: "[]", status: 202},
@@ -146,6 +152,7 @@ func TestEveryStatus(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld()
 			w.cfg.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+			w.previews(t, 0)
 			if test.given != nil {
 				test.given(w)
 			}
