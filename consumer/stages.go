@@ -240,7 +240,7 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 	return nil
 }
 
-// publish writes decisions, replies and dead letters, and returns when all of them are durable.
+// publish writes decisions, replies and dead letters, and returns when decisions and dead letters are durable.
 func (w *Worker) publish(ctx context.Context, k *work) error {
 	defer w.cfg.Metrics.stage("publish", time.Now())
 	for i := range k.extracted {

@@ -39,10 +39,11 @@ type TransportConfig struct {
 
 // Transport is a consumer.Transport over Kafka: one member of a group, and the producer of what it decides.
 type Transport struct {
-	cfg    TransportConfig
-	client *kgo.Client
-	polled []*kgo.Record // of the last Poll, until they are committed
-	batch  consumer.Batch
+	cfg     TransportConfig
+	client  *kgo.Client
+	replies *replier
+	polled  []*kgo.Record // of the last Poll, until they are committed
+	batch   consumer.Batch
 }
 
 // NewTransport connects lazily: an unreachable cluster shows at the first Poll, which waits for it.
@@ -88,7 +89,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	return &Transport{cfg: cfg, client: client}, nil
+	return &Transport{cfg: cfg, client: client, replies: newReplier(&cfg.Connection, client)}, nil
 }
 
 // Poll waits for records and returns up to MaxPollRecords of them. The batch is valid until the next Poll.
@@ -154,15 +155,11 @@ func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
 	return out
 }
 
-// Publish writes all messages and returns when every one is acknowledged by all in-sync replicas. A dead letter that is larger than the broker takes is
-// written without its value, and says so.
+// Publish writes all messages and returns when all but the replies are acknowledged by all in-sync replicas; replies are sent first, and not waited for. A dead
+// letter that is larger than the broker takes is written without its value, and says so.
 func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) error {
-	records := make([]*kgo.Record, len(messages))
-	for i := range messages {
-		records[i] = t.outgoing(&messages[i])
-	}
 	var failed error
-	for _, r := range t.client.ProduceSync(ctx, records...) {
+	for _, r := range t.client.ProduceSync(ctx, t.split(ctx, messages)...) {
 		switch {
 		case r.Err == nil:
 		case errors.Is(r.Err, kerr.MessageTooLarge) && r.Record.Topic == t.cfg.Topics.DeadLetters:
@@ -197,6 +194,7 @@ func (t *Transport) Commit(_ context.Context, _ *consumer.Batch) error {
 // silent, it returns without: what was done since the last commit is then done again after the next start, without effect.
 func (t *Transport) Close(ctx context.Context) error {
 	err := within(ctx, func() error {
+		t.replies.flush(ctx)
 		err := t.client.CommitMarkedOffsets(ctx)
 		t.client.CloseAllowingRebalance()
 		return err

@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"verdict/consumer"
+)
+
+// maxReplies is how many replies may be under way: ten polls' worth, and a tenth of what the client holds before it makes decisions wait for room.
+const maxReplies = 5000
+
+// replier sends replies without waiting for them. Where they go is for strangers to say: to a topic that is on the list and not there, to a partition that has
+// no leader just now. A decision stands and can be read whether or not its caller is told, so no step waits for a reply or fails with it.
+type replier struct {
+	client *kgo.Client
+	warn   func(topic string, err error)
+	lost   prometheus.Counter
+	count  atomic.Int64 // replies under way
+	warned atomic.Int64 // when a loss was last told, in Unix seconds
+}
+
+func newReplier(c *Connection, client *kgo.Client) *replier {
+	r := &replier{client: client, warn: func(string, error) {}, lost: promauto.With(c.Registry).NewCounter(prometheus.CounterOpts{
+		Name: "verdict_replies_lost_total",
+		Help: "Replies that could not be written, or would have been too many. Their callers have 202 at their deadline, or the decision from the ledger.",
+	})}
+	if log := c.Log; log != nil {
+		r.warn = func(topic string, err error) { log.Warn("replying", "topic", topic, "error", err) }
+	}
+	return r
+}
+
+// send writes a reply soon. The value is copied: the worker uses its buffers again.
+func (r *replier) send(ctx context.Context, record *kgo.Record) {
+	if r.count.Add(1) > maxReplies {
+		r.count.Add(-1)
+		r.lost.Inc()
+		return
+	}
+	record.Value = bytes.Clone(record.Value)
+	r.client.TryProduce(context.WithoutCancel(ctx), record, func(record *kgo.Record, err error) {
+		r.count.Add(-1)
+		if err != nil {
+			r.lose(record.Topic, err)
+		}
+	})
+}
+
+// lose counts a reply that could not be written. The log has one line a minute: what a stranger can cause a thousand times a second must not fill it.
+func (r *replier) lose(topic string, err error) {
+	r.lost.Inc()
+	now, last := time.Now().Unix(), r.warned.Load()
+	if now-last >= 60 && r.warned.CompareAndSwap(last, now) {
+		r.warn(topic, err)
+	}
+}
+
+// flush waits for the replies that are under way, but not for those that cannot be written.
+func (r *replier) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = r.client.Flush(ctx)
+}
+
+// split sends the replies among messages and returns the records of the others.
+func (t *Transport) split(ctx context.Context, messages []consumer.Message) []*kgo.Record {
+	records := make([]*kgo.Record, 0, len(messages))
+	for i := range messages {
+		record := t.outgoing(&messages[i])
+		if messages[i].To == consumer.Replies {
+			t.replies.send(ctx, record)
+		} else {
+			records = append(records, record)
+		}
+	}
+	return records
+}
