@@ -83,6 +83,7 @@ type KafkaConfig struct {
 	CommitInterval  time.Duration `koanf:"commit_interval"`    // how often offsets of finished steps are sent
 	CreateTopics    bool          `koanf:"create_topics"`      // create missing topics on start; existing ones are never altered
 	Partitions      int32         `koanf:"partitions"`         // of topics that are created
+	ReplyPartitions int32         `koanf:"reply_partitions"`   // of topics.replies when it is created: each process with the API reads one of its own while there are enough
 	Replication     int16         `koanf:"replication_factor"` // of topics that are created; 0 is the broker's default
 	ReplyTopics     []string      `koanf:"reply_topics"`       // more topics that a client may ask its reply on, beside topics.replies
 }
@@ -127,7 +128,7 @@ type APIConfig struct {
 	MaxWaiting     int           `koanf:"max_waiting"`     // callers at once; more are refused with 503
 	MaxBatch       int           `koanf:"max_batch"`       // orders in one batch
 	MaxBatchBytes  int           `koanf:"max_batch_bytes"` // of a batch's body; each of its orders may have orders.max_bytes
-	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes any (sharing one is safe, only wasteful)
+	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes one that no other process reads, else the least shared (sharing is safe, only wasteful)
 
 	Auth AuthConfig `koanf:"auth"`
 	Rate RateConfig `koanf:"rate"`
@@ -190,7 +191,7 @@ func defaultConfig() Config {
 		Events: EventsConfig{MaxAhead: 24 * time.Hour},
 		Kafka: KafkaConfig{
 			Topics: kafka.Topics{Orders: "orders", Sync: "orders.sync", Labels: "labels", Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
-			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4,
+			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4, ReplyPartitions: 16,
 		},
 		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},

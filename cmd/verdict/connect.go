@@ -21,6 +21,7 @@ type state struct {
 	store  preprocess.Store
 	look   preprocess.Looker // the same store
 	ledger consumer.Ledger
+	leases *kafka.Leases // of reply partitions; nil where there is one process alone
 	ping   func(context.Context) error
 	close  func() error
 }
@@ -39,6 +40,7 @@ func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 	return &state{
 		store: store, look: store,
 		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
+		leases: kafka.NewLeases(kafka.LeasesConfig{Client: client, Prefix: cfg.Redis.Prefix, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:  client.Close,
 	}
@@ -100,7 +102,7 @@ func (r redisLog) Printf(_ context.Context, format string, v ...any) {
 // how long they stay is the broker's default until somebody says otherwise.
 func topicSpecs(cfg *KafkaConfig) map[string]kafka.TopicSpec {
 	spec := kafka.TopicSpec{Partitions: cfg.Partitions, Replication: cfg.Replication}
-	replies := spec
+	replies := kafka.TopicSpec{Partitions: cfg.ReplyPartitions, Replication: cfg.Replication}
 	replies.Configs = map[string]string{"retention.ms": "600000", "segment.bytes": "16777216"}
 	t := cfg.Topics
 	return map[string]kafka.TopicSpec{t.Orders: spec, t.Sync: spec, t.Labels: spec, t.Decisions: spec, t.DeadLetters: spec, t.Replies: replies}

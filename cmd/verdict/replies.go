@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/consumer/kafka"
 	"verdict/schemas"
@@ -12,10 +15,23 @@ import (
 // findReplies takes a partition of the replies and reads it from its end.
 func (s *service) findReplies(ctx context.Context) error {
 	caller, err := kafka.NewCaller(ctx, kafka.CallerConfig{
-		Connection: s.connection("api"), Topics: s.cfg.Kafka.Topics, ReplyPartition: s.cfg.API.ReplyPartition, Resolve: s.resolve,
+		Connection: s.connection("api"), Topics: s.cfg.Kafka.Topics, ReplyPartition: s.cfg.API.ReplyPartition, Leases: s.state.leases,
+		// A caller may join a wait for the same order just before it ends, and then waits as long again.
+		LongestWait: 2*s.cfg.API.MaxWait + time.Second,
+		Resolve:     s.resolve,
+		Moved: func(partition int32, sharers int) {
+			s.log.Info("reading replies", "partition", partition, "processes", sharers)
+		},
 	})
+	if err != nil {
+		return err
+	}
 	s.caller = caller
-	return err
+	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "verdict_reply_partition_sharers",
+		Help: "Processes that read the reply partition of this one, this one counted: 1 is as it should be, more ask for more partitions of the replies; 0 is not known.",
+	}, func() float64 { return float64(caller.Sharers()) }))
+	return nil
 }
 
 // submit sends a caller's order to the scorer.

@@ -207,9 +207,10 @@ func (s *service) connect(ctx context.Context) error {
 }
 
 func (s *service) makeTopics(ctx context.Context) error {
-	created, err := kafka.EnsureTopics(ctx, s.connection("admin"), topicSpecs(&s.cfg.Kafka))
+	specs := topicSpecs(&s.cfg.Kafka)
+	created, err := kafka.EnsureTopics(ctx, s.connection("admin"), specs)
 	for _, name := range created {
-		s.log.Info("created topic", "topic", name, "partitions", s.cfg.Kafka.Partitions)
+		s.log.Info("created topic", "topic", name, "partitions", specs[name].Partitions)
 	}
 	if len(created) > 0 {
 		s.log.Info("created topics keep records for as long as the brokers say: what is to be replayed or rebuilt must be kept longer than features look back",

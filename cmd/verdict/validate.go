@@ -83,6 +83,7 @@ func (c *Config) validateKafka(v *faults) {
 	v.must(k.Group != "", "kafka.group_id: is empty")
 	v.must(k.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
 	v.must(k.Partitions > 0, "kafka.partitions: must be above 0")
+	v.must(k.ReplyPartitions > 0, "kafka.reply_partitions: must be above 0")
 	v.must(k.SessionTimeout >= time.Second, "kafka.session_timeout: must be 1s or more (brokers ask for 6s by default)")
 	v.positive("kafka.commit_interval", k.CommitInterval)
 }
@@ -109,6 +110,6 @@ func (c *Config) validateAPI(v *faults) {
 	v.must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
 	v.must(c.API.MaxBatch > 0, "api.max_batch: must be above 0")
 	v.must(c.API.MaxBatchBytes > 0, "api.max_batch_bytes: must be above 0")
-	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for any")
+	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for one that is free")
 	c.validateAccess(v)
 }

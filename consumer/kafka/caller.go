@@ -5,12 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"verdict/consumer"
@@ -20,10 +21,16 @@ import (
 type CallerConfig struct {
 	Connection
 	Topics         Topics
-	ReplyPartition int32 // of Topics.Replies; -1 takes any: two callers on one partition read each other's replies and ignore them
+	ReplyPartition int32   // of Topics.Replies; -1 takes what Leases say. Callers that share one read each other's replies and ignore them
+	Leases         *Leases // nil takes a partition at random
+	// LongestWait is how long after its order was sent a caller may still wait for a reply: for so long a partition that was left is read on. 0 is 30 s.
+	LongestWait time.Duration
 
 	// Resolve is given each reply of the partition, on one goroutine. Headers with an error code make code and detail; value is then nil.
 	Resolve func(correlation, value []byte, code, detail string)
+	// Moved, when set, is told which partition new orders ask for, and how many read it (0: not known): at first, and when it becomes another. It is called on one
+	// goroutine at a time.
+	Moved func(partition int32, sharers int)
 }
 
 // Caller sends orders of waiting callers and receives the replies. It reads one partition from its end, without a group: a reply that nobody waits for
@@ -31,15 +38,34 @@ type CallerConfig struct {
 type Caller struct {
 	cfg       CallerConfig
 	client    *kgo.Client
-	partition int32
-	done      chan struct{}
+	partition atomic.Int32 // that new orders ask for
+	sharers   atomic.Int32 // who read it; 0 is not known
+	received  chan struct{}
+
+	tend tender // changes the partition
 
 	mu   sync.Mutex
-	fail error // guarded by mu: why replies cannot be read at the moment
+	fail fault // guarded by mu
 }
+
+// fault is why replies could not be read, and when that was.
+type fault struct {
+	err error
+	at  time.Time
+}
+
+// fetchWait is how long a fetch waits for replies. It costs no latency, as a fetch ends with the first byte; but a partition that is added while one is under way
+// waits for its end.
+const fetchWait = 500 * time.Millisecond
 
 // NewCaller finds the end of its reply partition and starts to read from there; when it returns, no reply to a later Send can be missed.
 func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
+	if cfg.LongestWait <= 0 {
+		cfg.LongestWait = 30 * time.Second
+	}
+	if cfg.ReplyPartition >= 0 {
+		cfg.Leases = nil
+	}
 	opts, err := cfg.options()
 	if err != nil {
 		return nil, err
@@ -49,38 +75,80 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 		// An idempotent producer cannot give up a record that it has tried to send, so an order whose caller was told 503 would be written when the broker
 		// is back. Without, it is dropped unless it is on the wire at that moment. What idempotence is for, an order written twice, is no harm here.
 		kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(5),
-		kgo.FetchMaxWait(5*time.Second), kgo.FetchMinBytes(1), // read uncommitted: a reply is wanted as soon as it is written
+		kgo.FetchMaxWait(fetchWait), kgo.FetchMinBytes(1), // read uncommitted: a reply is wanted as soon as it is written
 	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, cfg.Topics.Replies)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
+	c := &Caller{cfg: cfg, client: client, received: make(chan struct{})}
+	if err := c.begin(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("finding the end of %s: %w", cfg.Topics.Replies, err)
+		return nil, err
 	}
-	n := int32(len(ends[cfg.Topics.Replies]))
-	c := &Caller{cfg: cfg, client: client, partition: cfg.ReplyPartition, done: make(chan struct{})}
-	if c.partition < 0 {
-		c.partition = rand.N(n) //nolint:gosec // spreads load, keeps no secret
-	}
-	end, ok := ends.Lookup(cfg.Topics.Replies, c.partition)
-	if !ok {
-		client.Close()
-		return nil, fmt.Errorf("reply partition %d: topic %s has %d", c.partition, cfg.Topics.Replies, n)
-	}
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topics.Replies: {c.partition: kgo.NewOffset().At(end.Offset)}})
-	go c.receive() //nolint:gosec,contextcheck // G118: it lives as long as the client, not as long as the context of this call
+	go c.receive()  //nolint:gosec,contextcheck // G118: it lives as long as the client, not as long as the context of this call
+	c.tend.start(c) //nolint:contextcheck // as above
 	return c, nil
 }
 
+// begin picks the partition and begins to read it.
+func (c *Caller) begin(ctx context.Context) error {
+	ends, err := c.ends(ctx)
+	if err != nil {
+		return err
+	}
+	n := int32(len(ends))
+	at := place{partition: c.cfg.ReplyPartition}
+	if at.partition < 0 {
+		at = c.tend.first(ctx, c.cfg.Leases, n)
+	}
+	if at.partition >= n {
+		return fmt.Errorf("reply partition %d: topic %s has %d", at.partition, c.cfg.Topics.Replies, n)
+	}
+	c.read(at.partition, ends)
+	c.reached(at)
+	return nil
+}
+
+// ends returns the end of each partition of the replies.
+func (c *Caller) ends(ctx context.Context) (map[int32]kadm.ListedOffset, error) {
+	listed, err := kadm.NewClient(c.client).ListEndOffsets(ctx, c.cfg.Topics.Replies)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err == nil && len(listed[c.cfg.Topics.Replies]) == 0 {
+		err = kerr.UnknownTopicOrPartition
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the end of %s: %w", c.cfg.Topics.Replies, err)
+	}
+	return listed[c.cfg.Topics.Replies], nil
+}
+
+// read adds a partition to what is read, from its end on.
+func (c *Caller) read(partition int32, ends map[int32]kadm.ListedOffset) {
+	c.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
+		c.cfg.Topics.Replies: {partition: kgo.NewOffset().At(ends[partition].Offset)},
+	})
+}
+
+// reached makes new orders ask for a partition that is being read.
+func (c *Caller) reached(at place) {
+	c.partition.Store(at.partition)
+	c.shared(at.sharers)
+	if c.cfg.Moved != nil {
+		c.cfg.Moved(at.partition, at.sharers)
+	}
+}
+
+func (c *Caller) shared(sharers int) { c.sharers.Store(int32(sharers)) }
+
+// Sharers returns how many processes read the partition that new orders ask for, this one counted; 0 when that is not known.
+func (c *Caller) Sharers() int { return int(c.sharers.Load()) }
+
 // receive hands out replies until the client is closed.
 func (c *Caller) receive() {
-	defer close(c.done)
+	defer close(c.received)
 	for {
 		fetches := c.client.PollFetches(context.Background())
 		if fetches.IsClientClosed() {
@@ -88,7 +156,7 @@ func (c *Caller) receive() {
 		}
 		err := fetches.Err()
 		c.mu.Lock()
-		c.fail = err
+		c.fail = fault{err, time.Now()}
 		c.mu.Unlock()
 		fetches.EachRecord(c.resolve)
 	}
@@ -126,7 +194,7 @@ func (c *Caller) Send(ctx context.Context, r Request) error {
 	headers = append(headers,
 		kgo.RecordHeader{Key: consumer.HeaderCorrelation, Value: r.Correlation},
 		kgo.RecordHeader{Key: consumer.HeaderReplyTopic, Value: []byte(c.cfg.Topics.Replies)},
-		kgo.RecordHeader{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition))},
+		kgo.RecordHeader{Key: consumer.HeaderReplyPartition, Value: binary.BigEndian.AppendUint32(nil, uint32(c.partition.Load()))},
 	)
 	if !r.Deadline.IsZero() {
 		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderDeadline, Value: strconv.AppendInt(nil, r.Deadline.UnixMilli(), 10)})
@@ -157,28 +225,32 @@ func (c *Caller) produce(ctx context.Context, r *kgo.Record) error {
 	}
 }
 
+// failedFor is how long a fault counts that was not followed by a reply: the client tells one that goes on again and again, and says nothing when it is over.
+const failedFor = 10 * time.Second
+
 // Ready says why replies cannot be had: nil when the partition is being read and the cluster answers.
 func (c *Caller) Ready(ctx context.Context) error {
 	c.mu.Lock()
-	err := c.fail
+	fail := c.fail
 	c.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("reading replies: %w", err)
+	if fail.err != nil && time.Since(fail.at) < failedFor {
+		return fmt.Errorf("reading replies: %w", fail.err)
 	}
 	select {
-	case <-c.done:
+	case <-c.received:
 		return errors.New("the reply reader has ended")
 	default:
 		return c.client.Ping(ctx)
 	}
 }
 
-// Close ends the client; orders that are on their way are acknowledged first.
+// Close gives the lease back and ends the client; orders that are on their way are acknowledged first.
 func (c *Caller) Close(ctx context.Context) error {
+	c.tend.stop(ctx, c)
 	err := within(ctx, func() error {
 		err := c.client.Flush(ctx)
 		c.client.Close()
-		<-c.done
+		<-c.received
 		return err
 	})
 	if err != nil {

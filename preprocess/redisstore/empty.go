@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -12,7 +13,10 @@ import (
 // errFound ends a search.
 var errFound = errors.New("found")
 
-// Empty says whether no key has the Store's prefix. It looks through all keys of the server, or of each node of a cluster, until one has.
+// leases begins the names, behind the prefix, of what is no state: who of the API's processes reads which replies just now.
+const leases = "reply:"
+
+// Empty says whether no key of state has the Store's prefix. It looks through all keys of the server, or of each node of a cluster, until one has.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	look := func(ctx context.Context, node redis.Cmdable) error {
 		for cursor := uint64(0); ; {
@@ -20,7 +24,7 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 			switch {
 			case err != nil:
 				return err
-			case len(keys) > 0:
+			case slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, s.prefix+leases) }):
 				return errFound
 			case next == 0:
 				return nil

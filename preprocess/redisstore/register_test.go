@@ -101,6 +101,12 @@ func TestEmptyLooksAtItsOwnPrefixAlone(t *testing.T) {
 				if empty, err := mine.Empty(t.Context()); err != nil || !empty {
 					t.Errorf("%s: empty %v, %v, before it has a key", prefix, empty, err)
 				}
+				if err := client.ZAdd(t.Context(), prefix+"reply:0", redis.Z{Member: "a process"}).Err(); err != nil {
+					t.Fatal(err)
+				}
+				if empty, err := mine.Empty(t.Context()); err != nil || !empty {
+					t.Errorf("%s: empty %v, %v, when a process reads replies", prefix, empty, err)
+				}
 				mustLook(t, mine, []preprocess.Visit{visit(1, 0)}...)
 				if empty, err := mine.Empty(t.Context()); err != nil || empty {
 					t.Errorf("%s: empty %v, %v, when it has keys", prefix, empty, err)
