@@ -162,9 +162,14 @@ func (a *access) watch(ctx context.Context, interval time.Duration) {
 	}
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
+	a.look(ctx, interval, asked)
+}
+
+// look looks at the files each interval, and loads them when asked, until ctx ends.
+func (a *access) look(ctx context.Context, interval time.Duration, asked chan os.Signal) {
 	go func() {
 		defer signal.Stop(asked)
-		var look <-chan time.Time
+		var look <-chan time.Time // nil, which never comes, when the files are not watched
 		if interval > 0 {
 			ticker := time.NewTicker(interval)
 			defer ticker.Stop()

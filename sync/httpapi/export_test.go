@@ -31,8 +31,7 @@ func (b *Buckets) Take(name string, r Rate) bool {
 // Len returns how many are kept.
 func (b *Buckets) Len() int { return len(b.inside.young) + len(b.inside.aged) }
 
-// CredentialIn returns the key or token that Authorization has.
-func CredentialIn(authorization string) (string, bool) {
-	c, err := credentialIn(map[string][]string{"Authorization": {authorization}})
-	return c, err == nil
+// Guarded puts the guard of this access before a handler.
+func Guarded(access Access, need Scope, next http.HandlerFunc) http.HandlerFunc {
+	return newMetrics(nil, nil, &access).guard(access).protect(need, next)
 }
