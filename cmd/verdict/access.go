@@ -135,6 +135,7 @@ func (a *access) serve(server *http.Server, listener net.Listener) error {
 		return server.Serve(listener)
 	}
 	server.TLSConfig = a.tls.config()
+	server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // failed handshakes, which scanners make by the thousand
 	return server.ServeTLS(listener, "", "")
 }
 

@@ -109,7 +109,6 @@ func served(t *testing.T, a *access) string {
 		Learn:  func(context.Context, []schemas.Label, [][]byte) error { return nil },
 		Desk:   await.New(await.Config{}), Access: a.Access, Log: a.log,
 	})
-	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	over := make(chan error, 1)
 	go func() { over <- a.serve(server, listener) }()
 	t.Cleanup(func() {

@@ -170,7 +170,8 @@ type TLSConfig struct {
 
 // AdminConfig is the port of /livez, /readyz and /metrics of a process without the API.
 type AdminConfig struct {
-	Listen string `koanf:"listen"`
+	Listen    string `koanf:"listen"`
+	BesideAPI bool   `koanf:"beside_api"` // also of a process with the API, which then shows no /metrics: for probes and scrapes that have no key or certificate
 }
 
 // LogConfig is the log, on stderr.

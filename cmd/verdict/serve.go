@@ -111,6 +111,11 @@ func (s *service) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
+	stopAdmin, err := s.adminBeside()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer stopAdmin()
 	if s.onListen != nil {
 		s.onListen(listener.Addr())
 	}
@@ -276,9 +281,12 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 
 // server returns the JSON API, or the admin port of a process without one.
 func (s *service) server() *http.Server {
-	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
 	if !s.answers {
-		return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Metrics: metrics})
+		return s.admin()
+	}
+	var metrics http.Handler // on the admin port alone where there is one
+	if !s.cfg.Admin.BesideAPI {
+		metrics = promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
 	}
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready,

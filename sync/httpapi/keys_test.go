@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -119,9 +120,11 @@ func FuzzAuthorization(f *testing.F) {
 	f.Add("Bearer " + token(f, jose.ES256, issuerKeys()["other"], "ec", map[string]any{"scope": "read"}))
 	f.Add("Bearer eyJhbGciOiJub25lIn0.e30.")
 	f.Add("Basic Og==")
+	var calls atomic.Uint32
 	f.Fuzz(func(t *testing.T, header string) {
+		from := calls.Add(1) // another address each time: one that fails often is sent away unread
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/decisions/o1", nil)
-		r.RemoteAddr = "" // no address: failures are many here
+		r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", byte(from>>16), byte(from>>8), byte(from))
 		r.Header["Authorization"] = []string{header}
 		answer := httptest.NewRecorder()
 		api.ServeHTTP(answer, r)
