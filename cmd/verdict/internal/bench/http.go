@@ -141,7 +141,7 @@ func (l *httpLine) exchange(ctx context.Context, deadline time.Time) (status int
 		}
 	}()
 	if err := l.conn.SetDeadline(deadline); err != nil {
-		return 0, err
+		return 0, unanswered(err)
 	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err() // before the deadline above could undo the one of a context that has ended

@@ -42,12 +42,7 @@ func (t *tally) result(s Stage, intended int64, paced, took time.Duration, cpu f
 // Quantile returns the latency within which the share q of all orders that were due had their decision: one that was refused, failed or unsent counts as
 // slower than any. So a target does not look quick for having let go of what would have been slow. It is +Inf when fewer had one.
 func (r *Result) Quantile(q float64) time.Duration {
-	decided := r.Counts[Decided]
-	rank := int64(math.Ceil(q * float64(r.Intended)))
-	if decided == 0 || rank > decided {
-		return Never
-	}
-	return at(r.Latency[Decided], float64(rank)/float64(decided))
+	return ranked(r.Latency[Decided], rank(q, r.Intended))
 }
 
 // Never is the latency of what had no decision.
@@ -55,10 +50,21 @@ const Never = time.Duration(math.MaxInt64)
 
 // at returns the value at quantile q of a histogram of µs, Never of an empty one.
 func at(h *hdrhistogram.Histogram, q float64) time.Duration {
-	if h == nil || h.TotalCount() == 0 {
+	return ranked(h, rank(q, h.TotalCount()))
+}
+
+// rank returns which of n values, from the least on and from 1, is the least that a share q of them does not exceed.
+func rank(q float64, n int64) int64 {
+	const rounding = 1e-6 // 0.99 × 100 is a little above 99 in binary
+	return max(1, int64(math.Ceil(q*float64(n)-rounding)))
+}
+
+// ranked returns the r-th value of a histogram of µs, Never when it has not as many.
+func ranked(h *hdrhistogram.Histogram, r int64) time.Duration {
+	if h == nil || r > h.TotalCount() {
 		return Never
 	}
-	return time.Duration(h.ValueAtQuantile(100*q)) * time.Microsecond
+	return time.Duration(h.ValueAtPercentile(100*float64(r)/float64(h.TotalCount()))) * time.Microsecond
 }
 
 // longest returns the greatest latency of decided orders, Never when an order was not decided.
