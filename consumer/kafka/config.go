@@ -30,6 +30,10 @@ type Connection struct {
 	ClientID         string   `koanf:"client_id"`   // in the brokers' logs and quotas; empty is verdict
 	ClientRack       string   `koanf:"client_rack"` // fetch from a replica in this rack (KIP-392)
 
+	// Linger is how long a record waits at the producer for others to go with it. Not at all by default, since a caller waits; from some thousands a second on, 500us can be
+	// quicker, as the broker has fewer requests to serve.
+	Linger time.Duration `koanf:"linger"`
+
 	SecurityProtocol string `koanf:"security_protocol"` // PLAINTEXT (also empty), SSL, SASL_PLAINTEXT, SASL_SSL
 	SSLCA            string `koanf:"ssl_ca_location"`   // PEM file; empty trusts the system's
 	SSLCertificate   string `koanf:"ssl_certificate_location"`
@@ -66,7 +70,13 @@ func (c *Connection) options() ([]kgo.Opt, error) {
 	if id == "" {
 		id = "verdict"
 	}
-	opts := []kgo.Opt{kgo.SeedBrokers(c.BootstrapServers...), kgo.ClientID(id), kgo.Rack(c.ClientRack), kgo.RetryBackoffFn(backoff)}
+	if c.Linger < 0 || c.Linger > time.Second {
+		return nil, fmt.Errorf("kafka.linger %v is not from 0 to 1s", c.Linger)
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.BootstrapServers...), kgo.ClientID(id), kgo.Rack(c.ClientRack), kgo.RetryBackoffFn(backoff),
+		kgo.ProducerLinger(c.Linger), // the client's own default of 10 ms costs 6 ms at p50
+	}
 	if c.Log != nil {
 		opts = append(opts, kgo.WithLogger(kslog.New(c.Log)))
 	}
@@ -181,7 +191,6 @@ func (c *Connection) bearer() (sasl.Mechanism, error) {
 func producing() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()), // with the idempotent producer, which is the default
-		kgo.ProducerLinger(0),              // the default of 10 ms costs 6 ms at p50: a decision does not wait for company
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		// By default a record is tried for ever. A step that fails is done again anyway, and has said so by then.
 		kgo.RecordDeliveryTimeout(30 * time.Second),

@@ -36,6 +36,7 @@ func TestConnectionFaultsAreNamedByTheirKeys(t *testing.T) {
 		{"mechanism without protocol", kafka.Connection{SASLMechanism: "PLAIN"}, "needs kafka.security_protocol SASL_SSL"},
 		{"mechanism", kafka.Connection{SecurityProtocol: "SASL_PLAINTEXT", SASLMechanism: "GSSAPI", SASLUsername: "u", SASLPassword: "p"}, `sasl_mechanism "GSSAPI" is not PLAIN`},
 		{"no password", kafka.Connection{SecurityProtocol: "SASL_SSL", SASLMechanism: "PLAIN", SASLUsername: "u"}, "needs kafka.sasl_username and kafka.sasl_password"},
+		{"linger", kafka.Connection{Linger: 2 * time.Second}, "kafka.linger 2s is not from 0 to 1s"},
 		{"no token", kafka.Connection{SecurityProtocol: "SASL_PLAINTEXT", SASLMechanism: "OAUTHBEARER"}, "needs sasl_oauthbearer_token_file"},
 		{"no CA file", kafka.Connection{SecurityProtocol: "SSL", SSLCA: "nowhere.pem"}, "reading kafka.ssl_ca_location"},
 		{"no key file", kafka.Connection{SecurityProtocol: "SSL", SSLCertificate: "nowhere.pem"}, "reading kafka.ssl_certificate_location"},

@@ -139,9 +139,10 @@ func open(ctx context.Context, c config) (*floor, error) {
 			return nil, fmt.Errorf("creating topic %s: %w", topic, err)
 		}
 	}
-	ends, err := admin.ListEndOffsets(ctx, c.replies)
-	if err == nil {
-		err = ends.Error()
+	ends, err := listEnds(ctx, admin, c.replies)
+	for try := 0; err != nil && try < 50 && ctx.Err() == nil; try++ { // a topic that was just made is not known to every broker
+		time.Sleep(100 * time.Millisecond)
+		ends, err = listEnds(ctx, admin, c.replies)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("finding the end of %s: %w", c.replies, err)
@@ -149,6 +150,14 @@ func open(ctx context.Context, c config) (*floor, error) {
 	end, _ := ends.Lookup(c.replies, 0)
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.replies: {0: kgo.NewOffset().At(end.Offset)}})
 	return &floor{config: c, client: client, waiting: make(map[uint64]chan []byte)}, nil
+}
+
+func listEnds(ctx context.Context, admin *kadm.Client, topic string) (kadm.ListedOffsets, error) {
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	return ends, err
 }
 
 func (f *floor) receive(ctx context.Context) {
