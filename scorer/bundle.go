@@ -105,7 +105,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 // readSpec reads bundle.yaml, or MLmodel where there is none.
 func readSpec(dir string, loaders map[string]Loader) (*bundleSpec, error) {
 	file := filepath.Join(dir, bundleFile)
-	text, err := os.ReadFile(file)
+	text, err := readRegular(file)
 	if err == nil {
 		return parseBundle(file, text, loaders)
 	}
@@ -115,9 +115,12 @@ func readSpec(dir string, loaders map[string]Loader) (*bundleSpec, error) {
 	if _, missing := os.Stat(dir); missing != nil {
 		return nil, fmt.Errorf("reading the bundle: %w", missing)
 	}
-	manifest, no := os.ReadFile(filepath.Join(dir, mlflowFile))
+	manifest, no := readRegular(filepath.Join(dir, mlflowFile))
+	if errors.Is(no, fs.ErrNotExist) {
+		no = err // which names bundle.yaml: few bundles are MLflow's
+	}
 	if no != nil {
-		return nil, fmt.Errorf("reading the bundle: %w", err)
+		return nil, fmt.Errorf("reading the bundle: %w", no)
 	}
 	return parseMLflow(dir, manifest, loaders)
 }
@@ -270,7 +273,24 @@ func Within(dir, file string) (string, error) {
 	if rel, err := filepath.Rel(base, path); err != nil || !filepath.IsLocal(rel) {
 		return "", fmt.Errorf("%q is a link to outside of the bundle's folder", file)
 	}
-	return path, nil
+	return path, regular(path)
+}
+
+// regular refuses what is no plain file: to open a pipe would wait for its writer, for ever.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	return err
+}
+
+// readRegular reads a plain file.
+func readRegular(path string) ([]byte, error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // hashFiles returns the first 16 hex digits of the SHA-256 of files, each with its name and length. A file that is missing counts as empty.
@@ -285,10 +305,14 @@ func hashFiles(dir string, names ...string) (string, error) {
 }
 
 func hashFile(sum io.Writer, path, name string) error {
-	f, err := os.Open(path)
+	err := regular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", name, err)
 	}

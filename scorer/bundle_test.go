@@ -174,6 +174,12 @@ func TestLoadBundleSaysWhatIsWrongAndWhere(t *testing.T) {
 	}
 }
 
+func TestLoadBundleTakesGoldenRowsFromASpreadsheet(t *testing.T) {
+	if _, err := scorer.LoadBundle(folder(t, bundleFiles(goodBundle, "\ufeff"+goodGolden)), loaders()); err != nil {
+		t.Fatalf("golden.csv with a byte order mark: %v", err)
+	}
+}
+
 func TestLoadBundleWantsGoldenRows(t *testing.T) {
 	files := bundleFiles(goodBundle, "")
 	delete(files, "golden.csv")

@@ -96,6 +96,7 @@ func readGolden(file, path string, inputs []string) (*Golden, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // spreadsheets begin a file with a byte order mark
 	columns, score, err := goldenColumns(header, inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s:1: %w", file, err)

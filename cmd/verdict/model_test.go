@@ -72,12 +72,13 @@ func TestModelPredictMatchesColumns(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ rows, want string }{
-		"some names": {"amount,count_1d,mean_7d,country,gpa\n1,2,3,4,5\n", "stdin:1: there is no column gap"},
-		"too few":    {"a,b\n1,2\n", "by position 2 columns do not fit 5 inputs"},
-		"name twice": {"amount,count_1d,mean_7d,country,gap,amount\n1,2,3,4,5,6\n", "column amount stands twice"},
-		"text":       {"a,b,c,d,e\n1,2,3,4,5\n1,2,3,x,5\n", `stdin:3: country: "x" is not a number`},
-		"short row":  {"a,b,c,d,e\n1,2,3,4\n", "wrong number of fields"},
-		"empty":      {"", "stdin is empty"},
+		"some names":  {"amount,count_1d,mean_7d,country,gpa\n1,2,3,4,5\n", "stdin:1: there is no column gap"},
+		"too few":     {"a,b\n1,2\n", "by position 2 columns do not fit 5 inputs"},
+		"name twice":  {"amount,count_1d,mean_7d,country,gap,amount\n1,2,3,4,5,6\n", "column amount stands twice"},
+		"Go's number": {"a,b,c,d,e\n1,2,3,1_000,5\n", `stdin:2: country: "1_000" is not a number`},
+		"text":        {"a,b,c,d,e\n1,2,3,4,5\n1,2,3,x,5\n", `stdin:3: country: "x" is not a number`},
+		"short row":   {"a,b,c,d,e\n1,2,3,4\n", "wrong number of fields"},
+		"empty":       {"", "stdin is empty"},
 	} {
 		if _, err := runModel(t, c.rows, "predict", "--model", model, "--rows", "-"); err == nil || !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", name, err)

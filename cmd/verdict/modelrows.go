@@ -214,6 +214,9 @@ func cellNumber(cell string) (float64, bool) {
 	if cell == "" {
 		return math.NaN(), true
 	}
+	if strings.Contains(cell, "_") { // only Go reads 1_000 as a number
+		return 0, false
+	}
 	v, err := strconv.ParseFloat(cell, 64)
 	// A number too large for a double is infinite, as LightGBM reads it.
 	return v, err == nil || errors.Is(err, strconv.ErrRange)

@@ -72,19 +72,19 @@ func Open(path string) (*Model, error) {
 
 // readModelFile reads a file that is no larger than a model may be.
 func readModelFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the model: %w", err)
+	}
+	name := filepath.Base(path)
+	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, fmt.Errorf("%s is not a file", name)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the model: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	name := filepath.Base(path)
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", name)
-	}
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("%s has %d MiB, and a model may have %d", name, info.Size()>>20, maxFileBytes>>20)
 	}
