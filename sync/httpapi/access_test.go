@@ -93,7 +93,7 @@ func TestEachRouteTakesItsScopeAlone(t *testing.T) {
 	known := map[string]string{ // the contract's; a route that is not here must be in the document all the same
 		"POST /v1/decisions": "decide", "POST /v1/decisions/batch": "decide", "GET /v1/decisions/{order_id}": "read", "POST /v1/labels": "label", "GET /metrics": "admin",
 		"POST /v1/preview": "preview",
-		"GET /livez": "", "GET /readyz": "", "GET /openapi.json": "",
+		"GET /livez":       "", "GET /readyz": "", "GET /openapi.json": "",
 	}
 	for route, scope := range known {
 		if got, listed := needs[route]; !listed || got != scope {
