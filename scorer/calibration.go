@@ -30,6 +30,9 @@ func (d *bundleReader) calibration(n *yaml.Node) calibration {
 		if last := len(c.x) - 1; last >= 0 && (v[0] <= c.x[last] || v[1] < c.y[last]) {
 			d.Fault(item, "isotonic: [%v, %v] after [%v, %v]: x must rise and y must not fall", v[0], v[1], c.x[last], c.y[last])
 		}
+		if v[1] < 0 || v[1] > 1 {
+			d.Fault(item, "isotonic: %v lies outside of 0 to 1: a calibrated score is a probability", v[1])
+		}
 		c.x, c.y = append(c.x, v[0]), append(c.y, v[1])
 	}
 	if len(c.x) == 0 {

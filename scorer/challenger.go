@@ -17,6 +17,7 @@ const (
 	leftBusy    = "busy"     // it is still at work on earlier ones
 	leftFailed  = "failed"   // the model gave an error
 	leftNoScore = "no_score" // the model gave no finite number
+	leftUnsure  = "unsure"   // whether the orders were for it could not be found out
 )
 
 // challenger is a model that scores what its champion scores, and decides nothing.
@@ -61,7 +62,13 @@ func (d *served) challenge(w *work, orders []schemas.Order, vectors []schemas.Fe
 func (d *served) jobOf(w *work, c *challenger, orders []schemas.Order, vectors []schemas.FeatureVector) *job {
 	var j *job
 	for i := range orders {
-		if vectors[i].Values == nil || !c.takes(w, &orders[i]) {
+		if vectors[i].Values == nil {
+			continue
+		}
+		if takes, err := c.takes(w, &orders[i]); err != nil {
+			d.leave(c, leftUnsure, 1)
+			continue
+		} else if !takes {
 			continue
 		}
 		if own := d.champions[w.by[i]]; own != nil && own.version == c.bundle.version {

@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"go.yaml.in/yaml/v3"
@@ -97,6 +98,25 @@ func (d *policyReader) amount(n *yaml.Node, what string) amount {
 		d.Fault(n, "%s: a cost does not read the score: what is expected of it is the score times the cost", what)
 	}
 	return amount{of: program}
+}
+
+// fitsThresholds says whether a policy's thresholds can be reached, and missed, by a bundle's scores.
+func (b *Bundle) fitsThresholds(p *Policy) error {
+	if p == nil || b.margin && !b.Calibrated() {
+		return nil
+	}
+	var faults []error
+	for _, l := range p.levels {
+		if l.at >= 0 && l.at <= 1 {
+			continue
+		}
+		hint := "output: margin in bundle.yaml, without a calibration, takes any"
+		if l.at > 1 && l.at <= 100 {
+			hint = fmt.Sprintf("%v %% is %v", l.at, l.at/100)
+		}
+		faults = append(faults, fmt.Errorf("%s:%d: thresholds: %s: %v lies outside of 0 to 1, and model %s gives probabilities (%s)", p.file, l.line, l.key, l.at, b.version, hint))
+	}
+	return errors.Join(faults...)
 }
 
 // fitsCosts says whether a bundle's scores can be taken for probabilities of fraud.

@@ -121,7 +121,7 @@ func (p *Policy) describe() string {
 	if p.cost != nil {
 		return head + ", then the action of least expected cost"
 	}
-	return head + fmt.Sprintf(", review from %s, reject from %s", level(p.review), level(p.reject))
+	return head + fmt.Sprintf(", review from %s, reject from %s", levelText(p.review), levelText(p.reject))
 }
 
 // uncalibrated says which models' scores costs take for probabilities that no calibration of the bundle has made such.
@@ -135,8 +135,8 @@ func (d *served) uncalibrated() []string {
 	return lines
 }
 
-// level returns a threshold as texts say it.
-func level(threshold float64) string {
+// levelText returns a threshold as texts say it.
+func levelText(threshold float64) string {
 	if math.IsInf(threshold, 1) {
 		return "no score"
 	}

@@ -30,8 +30,16 @@ type Policy struct {
 	review     float64 // scores at or above are reviewed; +Inf when there is no such threshold
 	reject     float64 // scores at or above are rejected; +Inf when there is no such threshold
 	thresholds bool
+	levels     []level        // the thresholds as the file has them
 	cost       *costs         // nil: thresholds decide
 	degraded   schemas.Action // of orders without a score; never approve
+}
+
+// level is a threshold as the file has it.
+type level struct {
+	key  string
+	at   float64
+	line int
 }
 
 // rule is one line of rules.
@@ -171,7 +179,9 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 	if text == "" {
 		return nil
 	}
+	d.scope.Condition = true
 	program := d.compile(n, "rule "+id+": when", text)
+	d.scope.Condition = false
 	if program != nil && program.UsesScore() {
 		d.scored = append(d.scored, n.Line)
 	}
@@ -204,6 +214,7 @@ func (d *policyReader) thresholds(n *yaml.Node, p *Policy) {
 		}
 		p.thresholds = true
 		*one.into, _ = d.Number(found[one.key], "thresholds: "+one.key)
+		p.levels = append(p.levels, level{key: one.key, at: *one.into, line: found[one.key].Line})
 	}
 	if !p.thresholds && n.Kind == yaml.MappingNode {
 		d.Fault(n, "thresholds: review, reject or both are wanted")
@@ -227,33 +238,46 @@ type verdict struct {
 	action schemas.Action
 	rule   string // that decided; "" when thresholds, costs or on_degraded did
 	noCost bool   // a cost could not be had, and on_degraded decided
+
+	unsure   error  // why a rule could not be evaluated
+	unsureOf string // the first such rule
 }
 
-// decide returns the action for an order. in.Score is NaN for an order without a score, which is never approved: neither by a rule nor for want of one.
+// decide returns the action for an order. One that is degraded, as it has no score or its model is not the right one for sure, is never approved: neither by a rule
+// nor for want of one. So is one that a rule could not be evaluated on, from there on: that rule might have stopped it. The rules that follow can still do so.
 func (p *Policy) decide(in *expr.Input, degraded bool) verdict {
+	var said verdict
 	for i := range p.rules {
 		r := &p.rules[i]
-		if degraded && r.then == schemas.Approve || !r.when.True(in) {
+		if degraded && r.then == schemas.Approve {
 			continue
 		}
-		return verdict{action: r.then, rule: r.id}
+		holds, err := r.when.Holds(in)
+		switch {
+		case holds:
+			said.action, said.rule = r.then, r.id
+			return said
+		case err != nil && said.unsure == nil:
+			said.unsure, said.unsureOf, degraded = err, r.id, true
+		}
 	}
 	switch {
 	case degraded:
-		return verdict{action: p.degraded}
+		said.action = p.degraded
 	case p.cost != nil:
 		action, ok := p.cost.choose(in)
 		if !ok {
-			return verdict{action: p.degraded, noCost: true}
+			action = p.degraded
 		}
-		return verdict{action: action}
+		said.action, said.noCost = action, !ok
 	case in.Score >= p.reject:
-		return verdict{action: schemas.Reject}
+		said.action = schemas.Reject
 	case in.Score >= p.review:
-		return verdict{action: schemas.Review}
+		said.action = schemas.Review
 	default:
-		return verdict{action: schemas.Approve}
+		said.action = schemas.Approve
 	}
+	return said
 }
 
 // withoutScore says where the policy reads a score, for when there is no model to give one: such a rule would never match, and such a threshold never be

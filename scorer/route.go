@@ -20,27 +20,28 @@ type route struct {
 	keys   []schemas.Path
 }
 
-// takes says whether an order is for the route's model. An order that lacks the entity is in no share of it.
-func (r *route) takes(w *work, order *schemas.Order) bool {
+// takes says whether an order is for the route's model. An order that lacks the entity is in no share of it. Its error says that the route's condition could not be
+// evaluated.
+func (r *route) takes(w *work, order *schemas.Order) (bool, error) {
 	if r.when != nil {
 		w.in = expr.Input{Fields: order.Fields, At: order.At.UnixMicro()}
-		if !r.when.True(&w.in) {
-			return false
+		if holds, err := r.when.Holds(&w.in); !holds || err != nil {
+			return false, err
 		}
 	}
 	if r.share == 0 {
-		return true
+		return true, nil
 	}
 	w.key = append(w.key[:0], r.bundle.version.Name...)
 	for _, path := range r.keys {
 		part, ok := order.Fields.At(path).Key()
 		if !ok {
-			return false
+			return false, nil
 		}
 		w.key = strconv.AppendInt(append(w.key, 0), int64(len(part)), 10)
 		w.key = append(append(w.key, ':'), part...)
 	}
-	return fraction(xxhash.Sum64(w.key)) < r.share
+	return fraction(xxhash.Sum64(w.key)) < r.share, nil
 }
 
 // fraction makes of a hash a number from 0 to below 1. An entity's is the same in every process and version of a model, so that whoever is in a share is in

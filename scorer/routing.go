@@ -62,7 +62,7 @@ func LoadRouting(cfg RoutingConfig) (*Routing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the routing: %w", err)
 	}
-	d := &routingReader{Document: strictyaml.Document{File: cfg.File}, cfg: cfg, scope: expr.Scope{Fields: cfg.Fields}}
+	d := &routingReader{Document: strictyaml.Document{File: cfg.File}, cfg: cfg, scope: expr.Scope{Fields: cfg.Fields, Condition: true}}
 	root := d.Root(text)
 	if root != nil && cfg.Key != "" {
 		root = d.under(root, cfg.Key)
@@ -179,8 +179,8 @@ func (d *routingReader) share(r *route, what string, found map[string]*yaml.Node
 		return
 	}
 	var ok bool
-	if r.share, ok = d.Number(share, what+": share"); ok && !(r.share > 0 && r.share < 1) {
-		d.Fault(share, "%s: share: %v does not lie between 0 and 1", what, r.share)
+	if r.share, ok = d.Number(share, what+": share"); ok && !(r.share > 0 && r.share <= 1) {
+		d.Fault(share, "%s: share: %v is not above 0 and up to 1", what, r.share)
 	}
 	if r.entity = d.Text(of, what+": of"); r.entity == "" {
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ const (
 	noFeatures = "features"
 	noModel    = "model"
 	noCost     = "cost"
+	noPolicy   = "policy"  // a rule could not be evaluated
+	noRoute    = "routing" // a champion's condition could not be evaluated: the default model has scored
 )
 
 // Config is what a Scorer is made of.
@@ -30,11 +33,14 @@ type Config struct {
 	// Patience is how much longer than the rest of it a call of Decide may take for the challengers, which are scored beside the champion. Those that are not
 	// done then are left out. 0 waits for all of them, so that a replay gives the same each time.
 	Patience time.Duration
-	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score. It is called
+	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score, unsure. It is called
 	// concurrently.
 	LeftOut func(challenger schemas.Version, why string, orders int)
 	// Failed, when set, is told the error of a model, champion or challenger, that could not score. It is called concurrently, once a call of Decide and model.
 	Failed func(model schemas.Version, err error)
+	// Unruled, when set, is told of a condition that could not be evaluated on an order: "rule x" or "champion 1", and expr.ErrTooCostly or expr.ErrUnfit. It is
+	// called concurrently.
+	Unruled func(condition string, err error)
 }
 
 // Scorer decides orders. It is safe for concurrent use, and what it decides with can be replaced under way.
@@ -52,14 +58,15 @@ type served struct {
 	patience    time.Duration
 	leftOut     func(challenger schemas.Version, why string, orders int)
 	failed      func(model schemas.Version, err error)
+	unruled     func(condition string, err error)
 	marks       marks
 	missing     []float64 // what rules see of features that could not be had
 	files       []string
 	work        sync.Pool // of *work
 }
 
-// marks are the values of Degraded, shared by all decisions.
-type marks struct{ features, model, cost []string }
+// marks are the values of Degraded that have one word, shared by all decisions.
+type marks struct{ features, model, cost, policy, routing []string }
 
 // work is what one call of Decide works in.
 type work struct {
@@ -87,8 +94,8 @@ func New(cfg Config) (*Scorer, error) {
 		return nil, errors.New("a scorer needs a feature set")
 	}
 	d := &served{
-		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut, failed: cfg.Failed,
-		marks:   marks{features: []string{noFeatures}, model: []string{noModel}, cost: []string{noCost}},
+		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut, failed: cfg.Failed, unruled: cfg.Unruled,
+		marks:   marks{features: []string{noFeatures}, model: []string{noModel}, cost: []string{noCost}, policy: []string{noPolicy}, routing: []string{noRoute}},
 		missing: slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names)),
 	}
 	if r := cfg.Routing; r != nil {
@@ -119,6 +126,15 @@ func (d *served) check() error {
 		if err := b.fitsCosts(d.policy); err != nil {
 			return err
 		}
+	}
+	var faults []error
+	for i, b := range d.champions {
+		if b != nil && !slices.Contains(d.champions[:i], b) {
+			faults = append(faults, b.fitsThresholds(d.policy))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
 	}
 	if d.policy != nil && !slices.Equal(d.policy.features, d.layout.Names) {
 		return fmt.Errorf("policy %s was read for other features than those of %s", d.policy.Version(), d.layout.Features)
@@ -162,7 +178,7 @@ func (s *Scorer) Policy() *Policy { return s.now.Load().policy }
 
 // Decide writes the decision for orders[i], whose features are vectors[i], to decisions[i]: all but OrderID, OccurredAt, DecidedAt, Source and Content,
 // which the caller knows. A vector without values says that the features could not be had. Each model is asked once for all of its orders. What cannot be
-// scored is decided by the rules and on_degraded, and never approved. Its error means a caller's mistake, not an order's.
+// scored, or routed or ruled on for sure, is decided by the rules and on_degraded, and never approved. Its error means a caller's mistake, not an order's.
 func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
 	if len(vectors) != len(orders) || len(decisions) != len(orders) {
 		return fmt.Errorf("%d orders, %d vectors and %d decisions: they belong together one by one", len(orders), len(vectors), len(decisions))
@@ -220,7 +236,8 @@ func (d *served) begin(w *work, orders []schemas.Order, vectors []schemas.Featur
 		a.vectors, a.places = a.vectors[:0], a.places[:0]
 	}
 	for i := range vectors {
-		v, to, by := &vectors[i], &decisions[i], d.championOf(w, &orders[i])
+		v, to := &vectors[i], &decisions[i]
+		by, sure := d.championOf(w, &orders[i])
 		to.Action, to.Score, to.Model, to.Features = "", math.NaN(), schemas.Version{}, d.layout.Features
 		to.Policy, to.Reasons, to.Degraded, to.Challengers = schemas.PolicyVersion{}, nil, nil, nil
 		to.Inputs = *v
@@ -228,8 +245,11 @@ func (d *served) begin(w *work, orders []schemas.Order, vectors []schemas.Featur
 			to.Model = b.version
 		}
 		w.by = append(w.by, by)
+		if !sure {
+			to.Degraded = d.marks.routing
+		}
 		if v.Values == nil {
-			to.Degraded = d.marks.features
+			to.Degraded = lacks(to.Degraded, d.marks.features)
 			continue
 		}
 		if v.Layout != d.layout || len(v.Values) != len(d.layout.Names) {
@@ -241,14 +261,35 @@ func (d *served) begin(w *work, orders []schemas.Order, vectors []schemas.Featur
 	return nil
 }
 
-// championOf returns the place of an order's champion: that of the first route that takes it, else the default.
-func (d *served) championOf(w *work, order *schemas.Order) int {
+// lacks returns a value of Degraded with one word more. Decisions share those of one word, so they are never appended to.
+func lacks(degraded, more []string) []string {
+	if len(degraded) == 0 {
+		return more
+	}
+	return slices.Concat(degraded, more)
+}
+
+// championOf returns the place of an order's champion: that of the first route that takes it, else the default. It is the default too, and not sure, where a
+// condition that comes before could not be evaluated: whose order it is then nobody knows.
+func (d *served) championOf(w *work, order *schemas.Order) (place int, sure bool) {
 	for i := range d.routes {
-		if d.routes[i].takes(w, order) {
-			return i + 1
+		takes, err := d.routes[i].takes(w, order)
+		switch {
+		case err != nil:
+			d.unsure("champion", strconv.Itoa(i+1), err)
+			return 0, false
+		case takes:
+			return i + 1, true
 		}
 	}
-	return 0
+	return 0, true
+}
+
+// unsure tells of a condition that could not be evaluated.
+func (d *served) unsure(kind, name string, err error) {
+	if d.unruled != nil {
+		d.unruled(kind+" "+name, err)
+	}
 }
 
 // score asks the champions. A model that fails, or gives no finite number, leaves its orders degraded.
@@ -266,7 +307,7 @@ func (d *served) score(w *work, decisions []schemas.Decision) {
 		for n, place := range a.places {
 			to := &decisions[place]
 			if err != nil || !finite(a.scores[n]) {
-				to.Degraded = d.marks.model
+				to.Degraded = lacks(to.Degraded, d.marks.model)
 				continue
 			}
 			to.Score = a.scores[n]
@@ -292,7 +333,11 @@ func (d *served) act(w *work, order *schemas.Order, vector *schemas.FeatureVecto
 	said := d.policy.decide(d.input(w, order, vector, to.Score), len(to.Degraded) > 0)
 	to.Action, to.Policy.Rule = said.action, said.rule
 	if said.noCost {
-		to.Degraded = d.marks.cost
+		to.Degraded = lacks(to.Degraded, d.marks.cost)
+	}
+	if said.unsure != nil {
+		to.Degraded = lacks(to.Degraded, d.marks.policy)
+		d.unsure("rule", said.unsureOf, said.unsure)
 	}
 }
 

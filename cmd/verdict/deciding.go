@@ -21,7 +21,7 @@ func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
 			faults = append(faults, err)
 		}
 	}
-	made := scorer.Config{LeftOut: p.leftOut, Failed: p.failed}
+	made := scorer.Config{LeftOut: p.leftOut, Failed: p.failed, Unruled: p.unruled}
 	load := p.bundleLoader()
 	var err error
 	if cfg.Model != "" { // what is not named is for validate to say
@@ -64,15 +64,15 @@ func (p *parts) leftOut(challenger schemas.Version, why string, orders int) {
 	}
 }
 
-// failures says what is wrong with models that cannot score, as often as someone reads it.
+// failures says what is wrong with models that cannot score and conditions that cannot be evaluated, as often as someone reads it.
 type failures struct {
 	log *slog.Logger // set before orders are decided; nil says nothing
 
 	mu   sync.Mutex
-	told map[string]time.Time // guarded by mu :: model → when it was last told
+	told map[string]time.Time // guarded by mu :: model or condition → when it was last told
 }
 
-// tellAgain is how long nothing more is said of a model that fails: it may do so for each poll.
+// tellAgain is how long nothing more is said of what fails: it may do so for each order.
 const tellAgain = 10 * time.Second
 
 // failed counts a model's failure to score, and tells of it now and then.
@@ -80,17 +80,26 @@ func (p *parts) failed(model schemas.Version, err error) {
 	if p.metrics != nil {
 		p.metrics.Challengers.Failed(model)
 	}
-	f := &p.failures
+	p.failures.tell("a model cannot score", "model", model.String(), err)
+}
+
+// unruled tells now and then of a condition that could not be evaluated; its orders are counted as degraded.
+func (p *parts) unruled(condition string, err error) {
+	p.failures.tell("a condition cannot be evaluated: its orders are left to on_degraded", "condition", condition, err)
+}
+
+// tell logs what is wrong with what, unless it did so a short while ago.
+func (f *failures) tell(text, kind, what string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.log == nil || time.Since(f.told[model.String()]) < tellAgain {
+	if f.log == nil || time.Since(f.told[what]) < tellAgain {
 		return
 	}
 	if f.told == nil {
 		f.told = make(map[string]time.Time)
 	}
-	f.told[model.String()] = time.Now()
-	f.log.Error("a model cannot score", "model", model.String(), "error", err)
+	f.told[what] = time.Now()
+	f.log.Error(text, kind, what, "error", err)
 }
 
 // bundleLoader returns a loader that reads each folder once, and not at all when it still holds what it held before: so that a change of a list loads no model,

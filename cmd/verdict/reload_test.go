@@ -178,7 +178,7 @@ func TestChangedFilesAreTakenUnderLoadWithoutAFailedRequest(t *testing.T) {
 	}
 
 	files.change("verdict.yaml", "{model: models/handbook/1}", "{model: models/handbook/1, share: 2, of: customer}")
-	refused("a routing with a share of 2", "verdict.yaml:5: challenger 1: share: 2 does not lie between 0 and 1")
+	refused("a routing with a share of 2", "verdict.yaml:5: challenger 1: share: 2 is not above 0 and up to 1")
 	files.change("verdict.yaml", "{model: models/handbook/1, share: 2, of: customer}", "{model: models/handbook/1}")
 	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reload_refused") == 0 })
 

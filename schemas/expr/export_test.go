@@ -8,3 +8,6 @@ func (p *Program) Quick(in *Input) (float64, bool) { return p.quick(in).result()
 
 // ByCEL is Number by CEL alone.
 func (p *Program) ByCEL(in *Input) float64 { return p.byCEL(in) }
+
+// HoldsByCEL is Holds by CEL alone.
+func (p *Program) HoldsByCEL(in *Input) (bool, error) { return p.holdsByCEL(in) }

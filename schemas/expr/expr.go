@@ -21,6 +21,9 @@
 //
 // What a program costs is bounded: its text (MaxText), its depth, how deep all(), exists(), map() and filter() nest, and, where there is such a loop,
 // the steps of one evaluation (beyond maxCost the result is missing).
+//
+// A condition (Scope.Condition, Program.Holds) tells three things apart: what it says of the order is so, is not so or misses what it would be said of, or could
+// not be found out, as when the evaluation was given up or met a value of a kind that it is not for. Who decides by it must not take the third for the second.
 package expr
 
 import (
@@ -31,6 +34,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"verdict/schemas"
 )
@@ -58,6 +62,8 @@ type Scope struct {
 	Score    bool            // whether there is a score: in rules
 	Fraud    bool            // whether the order's label can be named, the boolean fraud: in conditions on orders that were counted
 	Lists    map[string]List // by name; nil: no list() here
+
+	Condition bool // whether the expression has to say yes or no: one that can only give a number is refused
 }
 
 // Input is what a program is run on.
@@ -122,10 +128,8 @@ func Compile(text string, s Scope) (*Program, error) {
 	if issues.Err() != nil {
 		return nil, faultsOf(issues)
 	}
-	switch out := checked.OutputType(); out.Kind() {
-	case types.DoubleKind, types.BoolKind, types.DynKind:
-	default:
-		return nil, &Fault{Line: 1, Column: 1, Text: "gives " + kindName(out) + ", not a number or a boolean"}
+	if fault := s.gives(checked.OutputType()); fault != "" {
+		return nil, &Fault{Line: 1, Column: 1, Text: fault}
 	}
 
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.CustomDecoratorV2(names.decorate)}
@@ -141,6 +145,20 @@ func Compile(text string, s Scope) (*Program, error) {
 	return p, nil
 }
 
+// gives says what is wrong with the kind of an expression's result; "" when nothing is, or only running it can tell.
+func (s *Scope) gives(out *types.Type) string {
+	switch kind := out.Kind(); {
+	case kind == types.BoolKind || kind == types.DynKind || kind == types.DoubleKind && !s.Condition:
+		return ""
+	case kind == types.DoubleKind:
+		return "gives a number, not a boolean: write what it is compared with, … > 0 or … == 1"
+	case s.Condition:
+		return "gives " + kindName(out) + ", not a boolean"
+	default:
+		return "gives " + kindName(out) + ", not a number or a boolean"
+	}
+}
+
 // Number runs the program: a boolean gives 1 or 0, NaN is missing.
 func (p *Program) Number(in *Input) float64 {
 	if p.quick != nil {
@@ -151,14 +169,20 @@ func (p *Program) Number(in *Input) float64 {
 	return p.byCEL(in)
 }
 
-// byCEL is Number by CEL alone.
-func (p *Program) byCEL(in *Input) float64 {
+// eval runs the program by CEL alone.
+func (p *Program) eval(in *Input) (ref.Val, error) {
 	st := p.states.Get().(*state)
 	st.in, st.budget = in, maxCost
 	out, _, err := p.cel.Eval(st)
 	st.in = nil
 	clear(st.lists)
 	p.states.Put(st)
+	return out, err
+}
+
+// byCEL is Number by CEL alone.
+func (p *Program) byCEL(in *Input) float64 {
+	out, err := p.eval(in)
 	if err != nil {
 		return math.NaN()
 	}

@@ -28,7 +28,13 @@ const (
 )
 
 // errMissing stands for a missing value inside CEL. Its node id is not 0, so that CEL, which labels errors in place, leaves this shared one alone.
-var errMissing = types.NewErrWithNodeID(1, "missing")
+var errMissing = types.NewErrWithNodeID(1, "missing").(*types.Err)
+
+// These stand for a value that is there, and that nothing can be computed of: a number knows no difference to a missing one, a condition does.
+var (
+	errKind    = types.NewErrWithNodeID(1, "a value of another kind").(*types.Err)
+	errTooLong = types.NewErrWithNodeID(1, "longer than a value may become").(*types.Err)
+)
 
 // language returns CEL with what this package adds. It is built once: it never changes, and building it takes longer than compiling an expression.
 var language = sync.OnceValues(func() (*cel.Env, error) {
@@ -96,7 +102,7 @@ func number1(f func(float64) float64) func(ref.Val) ref.Val {
 	return func(v ref.Val) ref.Val {
 		x, ok := v.(types.Double)
 		if !ok {
-			return errMissing
+			return errKind
 		}
 		return numeral(f(float64(x)))
 	}
@@ -107,7 +113,7 @@ func number2(f func(float64, float64) float64) func(ref.Val, ref.Val) ref.Val {
 		x, ok1 := v.(types.Double)
 		y, ok2 := w.(types.Double)
 		if !ok1 || !ok2 {
-			return errMissing
+			return errKind
 		}
 		return numeral(f(float64(x), float64(y)))
 	}
@@ -170,7 +176,7 @@ func distanceKm(args ...ref.Val) ref.Val {
 	for i, a := range args {
 		d, ok := a.(types.Double)
 		if !ok {
-			return errMissing
+			return errKind
 		}
 		deg[i] = float64(d)
 	}

@@ -144,18 +144,18 @@ func arithmetic(call interpreter.InterpretableCall) *evalNode {
 // maxJoined is how long a text or a list may be that + makes, so that doubling it again and again ends soon.
 const maxJoined = 100_000
 
-// checked makes missing what is no finite number, and what + has made too long.
+// checked makes missing what is no finite number, and an error what + has made too long.
 func checked(v ref.Val) ref.Val {
 	switch v := v.(type) {
 	case types.Double:
 		return numeral(float64(v))
 	case types.String:
 		if len(v) > maxJoined {
-			return errMissing
+			return errTooLong
 		}
 	case traits.Lister:
 		if n, ok := v.Size().(types.Int); !ok || n > maxJoined {
-			return errMissing
+			return errTooLong
 		}
 	}
 	return v
@@ -190,8 +190,12 @@ func inList(v ref.Val, list List, at int64) ref.Val {
 		if key, ok := integerKey(float64(v)); ok {
 			return types.Bool(list.Has(key, at))
 		}
+		return errMissing
 	}
-	return errMissing
+	if types.IsUnknownOrError(v) {
+		return v
+	}
+	return errKind
 }
 
 // integerKey returns a number as an id; false where it is no integer that a double holds exactly.
@@ -284,8 +288,12 @@ func textOf(v schemas.Value) (string, bool) {
 
 func textual(v schemas.Value) ref.Val {
 	s, ok := textOf(v)
-	if !ok {
+	switch {
+	case ok:
+		return types.String(s)
+	case v.Missing():
 		return errMissing
+	default:
+		return errKind
 	}
-	return types.String(s)
 }

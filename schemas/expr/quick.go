@@ -22,6 +22,7 @@ type kind uint8
 // The kinds of a value. From kindTime on, only some calls know what to do: the others leave it to CEL.
 const (
 	kindMissing kind = iota
+	kindUnfit        // nothing, of values that are there and of the wrong kinds: missing too, but for Holds
 	kindNumber
 	kindTruth
 	kindText
@@ -55,12 +56,20 @@ func textValue(s string, ok bool) value {
 	return value{kind: kindText, text: s}
 }
 
-// unfit returns what an operation gives when its operands are not of the kinds that it takes: foreign where CEL may know more, else missing.
+// absent says whether there is no value.
+func (k kind) absent() bool { return k <= kindUnfit }
+
+// unfit returns what an operation gives when its operands are not of the kinds that it takes: foreign where CEL may know more, else missing where one of them is,
+// else unfit.
 func unfit(x, y value) value {
-	if x.kind.leftToCEL() || y.kind.leftToCEL() {
+	switch {
+	case x.kind.leftToCEL() || y.kind.leftToCEL():
 		return value{kind: kindForeign}
+	case x.kind != kindUnfit && y.kind != kindUnfit && (x.kind == kindMissing || y.kind == kindMissing):
+		return value{}
+	default:
+		return value{kind: kindUnfit}
 	}
-	return value{}
 }
 
 // result returns v as Program.Number does; false when CEL is to be run.
@@ -68,7 +77,7 @@ func (v value) result() (float64, bool) {
 	switch v.kind {
 	case kindNumber, kindTruth:
 		return v.num, true
-	case kindMissing, kindText:
+	case kindMissing, kindUnfit, kindText:
 		return math.NaN(), true
 	default:
 		return 0, false

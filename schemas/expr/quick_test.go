@@ -36,6 +36,10 @@ func agree(t rapid.TB, scopes [2]expr.Scope, bytes []byte) (n tally) {
 		for range 4 {
 			in := quickInput(&d)
 			n.runs++
+			yes, err := p.Holds(in)
+			if sure, errCEL := p.HoldsByCEL(in); yes != sure || err != nil && errCEL == nil {
+				t.Fatalf("%s\nof %.3000s\nholds: %v (%v), by CEL %v (%v)", text, fmt.Sprintf("%+v", *in), yes, err, sure, errCEL)
+			}
 			got, ok := p.Quick(in)
 			if !ok {
 				continue // left to CEL

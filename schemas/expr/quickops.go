@@ -84,7 +84,7 @@ func ordered(x, y quick, holds relation) quick {
 func equal(x, y quick, wanted bool) quick {
 	return func(in *Input) value {
 		v, w := x(in), y(in)
-		if v.kind == kindMissing || w.kind == kindMissing || v.kind.leftToCEL() || w.kind.leftToCEL() {
+		if v.kind.absent() || w.kind.absent() || v.kind.leftToCEL() || w.kind.leftToCEL() {
 			return unfit(v, w)
 		}
 		return truthOf((v.kind == w.kind && v.num == w.num && v.text == w.text) == wanted)
@@ -145,7 +145,7 @@ func isAbsent(x quick) quick {
 		if v.kind == kindForeign {
 			return v
 		}
-		return truthOf(v.kind == kindMissing)
+		return truthOf(v.kind.absent())
 	}
 }
 
@@ -192,12 +192,14 @@ func floorDiv(a, b int64) int64 {
 func distance(at [4]quick) quick {
 	return func(in *Input) value {
 		var deg [4]float64
-		var bad value // the last operand that is no number
+		var bad value // what the operands that are no numbers make of it
 		fits := true
 		for i, q := range at {
 			v := q(in)
-			if v.kind != kindNumber {
-				bad, fits = unfit(bad, v), false
+			if v.kind != kindNumber && fits {
+				bad, fits = unfit(v, v), false
+			} else if v.kind != kindNumber {
+				bad = unfit(bad, v)
 			}
 			deg[i] = v.num
 		}

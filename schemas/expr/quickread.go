@@ -109,7 +109,13 @@ func taker(call string) func(*schemas.Value) value {
 			return textValue(textOf(*v))
 		}
 	case callKey:
-		return func(v *schemas.Value) value { return textValue(textOf(*v)) }
+		return func(v *schemas.Value) value {
+			text, ok := textOf(*v)
+			if !ok && !v.Missing() {
+				return value{kind: kindUnfit}
+			}
+			return textValue(text, ok)
+		}
 	default:
 		return takeAny
 	}
@@ -144,6 +150,7 @@ func onList(x quick, list List) quick {
 			if key, ok := integerKey(v.num); ok {
 				return truthOf(list.Has(key, in.At))
 			}
+			return value{}
 		default:
 		}
 		return unfit(v, v)
@@ -172,7 +179,7 @@ func (p quickPlan) inLiteral(args []ast.Expr) quick {
 	}
 	return func(in *Input) value {
 		v := x(in)
-		if v.kind == kindMissing || v.kind.leftToCEL() {
+		if v.kind.absent() || v.kind.leftToCEL() {
 			return unfit(v, v)
 		}
 		return truthOf(elements[v])

@@ -109,7 +109,7 @@ type decisionShape struct {
 	Features    versionShape      `json:"features"`
 	Policy      policyShape       `json:"policy"`
 	Reasons     []reasonShape     `json:"reasons" nullable:"false" doc:"What moved the score most."`
-	Degraded    []string          `json:"degraded" nullable:"false" doc:"What could not be had: features, model, cost. Empty for a whole decision."`
+	Degraded    []string          `json:"degraded" nullable:"false" doc:"What could not be had: features, model, cost, policy (a rule could not be evaluated), routing. Empty for a whole decision."`
 	Challengers []challengerShape `json:"challengers" nullable:"false" doc:"Scores that were only recorded."`
 }
 
