@@ -9,7 +9,7 @@ import (
 
 // Transport is where orders and labels come from and decisions go: Kafka, or the files of a replay.
 //
-// Poll returns the next records, at least one, in the order of each partition; io.EOF ends a bounded source. Publish returns when every message
+// Poll returns the next records in the order of each partition, none when it has waited for long; io.EOF ends a bounded source. Publish returns when every message
 // but the replies is durable, or with an error, after which any of them may have been written; doing it again is harmless. Replies are sent, and a reply
 // that cannot be is no error: its decision stands, and who asked can read it. Commit tells that everything up to and including the batch is done. One
 // goroutine uses a Transport, and the bytes of messages only until Publish returns.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"verdict/preprocess"
@@ -52,12 +53,13 @@ type Config struct {
 
 // Worker takes records from a Transport and decides them, one batch after the other. One goroutine runs it.
 type Worker struct {
-	cfg     Config
-	sources map[string]int32 // :: order topic → its part of Arrival.Source
-	replies map[string]bool  // :: reply topic that may be asked for → true
-	work    work             // owned by step, reused
-	reached progress         // owned by step
-	away    time.Time        // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
+	cfg      Config
+	sources  map[string]int32 // :: order topic → its part of Arrival.Source
+	replies  map[string]bool  // :: reply topic that may be asked for → true
+	work     work             // owned by step, reused
+	progress atomic.Int64     // when the loop last came round, nanoseconds since 1970
+	reached  progress         // owned by step
+	away     time.Time        // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
 // New returns a worker, or says what cfg lacks.
@@ -94,12 +96,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.cfg.Drain, cancel) })()
 	for {
+		w.alive()
 		batch, err := w.cfg.Transport.Poll(ctx)
 		switch {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return fmt.Errorf("polling: %w", err)
+		case len(batch.Records) == 0:
+			continue
 		}
 		if err := w.inTurn(ctx, func() error { return w.repeat(ctx, drained, batch) }); err != nil {
 			return err
@@ -129,6 +134,7 @@ func (w *Worker) inTurn(ctx context.Context, work func() error) error {
 func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	for try := 0; ; try++ {
 		err := w.step(drained, batch)
+		w.alive()
 		switch {
 		case err == nil:
 			return nil

@@ -12,7 +12,7 @@ import (
 
 // admin returns the server of the admin port.
 func (s *service) admin() *http.Server {
-	return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Metrics: promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})})
+	return httpapi.NewAdmin(s.cfg.Admin.Listen, httpapi.AdminConfig{Ready: s.ready, Live: s.loops.Live, Metrics: promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})})
 }
 
 // adminBeside serves the admin port beside the API where the config asks for it, until the function that it returns is called.

@@ -170,8 +170,9 @@ type TLSConfig struct {
 
 // AdminConfig is the port of /livez, /readyz and /metrics of a process without the API.
 type AdminConfig struct {
-	Listen    string `koanf:"listen"`
-	BesideAPI bool   `koanf:"beside_api"` // also of a process with the API, which then shows no /metrics: for probes and scrapes that have no key or certificate
+	Listen    string        `koanf:"listen"`
+	BesideAPI bool          `koanf:"beside_api"` // also of a process with the API, which then shows no /metrics: for probes and scrapes that have no key or certificate
+	Stalled   time.Duration `koanf:"stalled"`    // /livez, of a process with the API too, says no once a lane has made no progress for so long. A lane that waits for an outage tries, and that is progress
 }
 
 // LogConfig is the log, on stderr.
@@ -202,7 +203,7 @@ func defaultConfig() Config {
 			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
 			Auth: AuthConfig{JWT: JWTConfig{ScopeClaim: "scope", CallerClaim: "sub"}}, TLS: TLSConfig{ClientAuth: "none"},
 		},
-		Admin: AdminConfig{Listen: ":9464"},
+		Admin: AdminConfig{Listen: ":9464", Stalled: 5 * time.Minute},
 		Log:   LogConfig{Level: "info", Format: "text"},
 	}
 }

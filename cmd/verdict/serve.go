@@ -69,6 +69,7 @@ type service struct {
 	state    *state
 	caller   *kafka.Caller // of the API, once its reply partition is found
 	desk     *await.Desk
+	loops    consumer.Watch // of the lanes
 	started  atomic.Bool    // everything is connected
 	stopping atomic.Bool    // readyz says no from now on
 	onListen func(net.Addr) // told where the API or the admin port listens; may be nil
@@ -98,6 +99,7 @@ func newService(cfg Config, role string) (*service, error) {
 	s.parts.metrics = consumer.NewMetrics(s.metrics)
 	s.parts.failures.log = s.log
 	s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
+	s.loops.After = s.cfg.Admin.Stalled
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, nil
 }
@@ -270,6 +272,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Now: time.Now, Metrics: s.parts.metrics, Log: s.log, Precedence: turns, First: lane.first,
 			})
 			if err == nil {
+				s.loops.Add(worker)
 				err = worker.Run(ctx)
 			}
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -289,7 +292,7 @@ func (s *service) server() *http.Server {
 		metrics = promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
 	}
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
-		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready,
+		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready, Live: s.loops.Live,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		MaxBatch: s.cfg.API.MaxBatch, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
 		OrderSchema: s.parts.openAPI(), Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,

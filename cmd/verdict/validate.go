@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"verdict/consumer/kafka"
 )
 
 // validate says all that is wrong with values that have the right form.
@@ -108,6 +110,7 @@ func (c *Config) validateAPI(v *faults) {
 	v.positive("api.wait", c.API.Wait)
 	v.must(c.API.MaxWait >= c.API.Wait, "api.max_wait: %s is below api.wait, %s", c.API.MaxWait, c.API.Wait)
 	v.must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
+	v.must(c.Admin.Stalled >= time.Minute, "admin.stalled: must be 1m or more: a lane without orders is heard of every %s, and a step may take a while", kafka.IdlePoll)
 	v.must(c.API.MaxBatch > 0, "api.max_batch: must be above 0")
 	v.must(c.API.MaxBatchBytes > 0, "api.max_batch_bytes: must be above 0")
 	v.must(c.API.ReplyPartition >= -1, "api.reply_partition: must be a partition, or -1 for one that is free")

@@ -92,28 +92,32 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	return &Transport{cfg: cfg, client: client, replies: newReplier(&cfg.Connection, client)}, nil
 }
 
-// Poll waits for records and returns up to MaxPollRecords of them. The batch is valid until the next Poll.
+// Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll. The batch is valid until the next Poll.
 func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	t.client.AllowRebalance()
-	for {
-		fetches := t.client.PollRecords(ctx, t.most())
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := t.faults(fetches); err != nil {
-			return nil, err
-		}
-		t.polled = t.polled[:0]
-		t.batch.Records = t.batch.Records[:0]
-		fetches.EachRecord(func(r *kgo.Record) {
-			t.polled = append(t.polled, r)
-			t.batch.Records = append(t.batch.Records, record(r, t.cfg.Consume[r.Topic]))
-		})
-		if len(t.polled) > 0 {
-			return &t.batch, nil
-		}
-		t.client.AllowRebalance()
+	fetches := t.poll(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
+	if err := t.faults(fetches); err != nil {
+		return nil, err
+	}
+	t.polled = t.polled[:0]
+	t.batch.Records = t.batch.Records[:0]
+	fetches.EachRecord(func(r *kgo.Record) {
+		t.polled = append(t.polled, r)
+		t.batch.Records = append(t.batch.Records, record(r, t.cfg.Consume[r.Topic]))
+	})
+	return &t.batch, nil
+}
+
+// IdlePoll is how long a poll waits for records before it returns without: so that whoever watches the worker sees that it is alive.
+const IdlePoll = 10 * time.Second
+
+func (t *Transport) poll(ctx context.Context) kgo.Fetches {
+	ctx, cancel := context.WithTimeout(ctx, IdlePoll)
+	defer cancel()
+	return t.client.PollRecords(ctx, t.most())
 }
 
 // most is how many records the next poll may return.
@@ -133,6 +137,7 @@ func (t *Transport) faults(fetches kgo.Fetches) error {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		gap := (*kgo.ErrDataLoss)(nil)
 		switch {
+		case errors.Is(err, context.DeadlineExceeded) && topic == "": // nothing came
 		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 			fatal = fmt.Errorf("polling: %w: %w", consumer.ErrStop, err)
 		case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &gap):
