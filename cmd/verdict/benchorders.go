@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"verdict/cmd/verdict/internal/bench"
@@ -116,7 +117,7 @@ func (f *benchFlags) write(report *bench.Report) error {
 		return nil
 	}
 	draw := bench.Plot
-	if bytes.HasSuffix([]byte(f.plot), []byte(".html")) {
+	if strings.HasSuffix(f.plot, ".html") {
 		draw = bench.Page
 	}
 	file, err := os.Create(f.plot)
@@ -131,9 +132,10 @@ func (f *benchFlags) write(report *bench.Report) error {
 
 // bootstrap takes the brokers of a kafka:// target.
 func bootstrap(target string) ([]string, error) {
-	servers, topics, err := kafka.ParseURL(target + "/-")
-	if err == nil && (len(topics) != 1 || topics[0] != "-") {
-		err = errors.New("topics are named by --topic and --reply-topic")
+	target = strings.TrimSuffix(target, "/")
+	if strings.Count(target, "/") > 2 {
+		return nil, errors.New("topics are named by --topic and --reply-topic")
 	}
+	servers, _, err := kafka.ParseURL(target + "/-") // it wants a topic
 	return servers, err
 }
