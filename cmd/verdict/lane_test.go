@@ -29,11 +29,15 @@ func (s site) produce(t *testing.T, ctx context.Context, c *kgo.Client, topic st
 // next returns the next record of a topic.
 func (s site) next(t *testing.T, ctx context.Context, c *kgo.Client) *kgo.Record {
 	t.Helper()
-	fetches := c.PollRecords(ctx, 1)
-	if ctx.Err() != nil {
-		t.Fatal("no record came")
+	for {
+		fetches := c.PollRecords(ctx, 1)
+		if ctx.Err() != nil {
+			t.Fatalf("no record came: %v", fetches.Err())
+		}
+		if records := fetches.Records(); len(records) > 0 {
+			return records[0]
+		}
 	}
-	return fetches.Records()[0]
 }
 
 func fromStart(s site, topic string) []kgo.Opt {
