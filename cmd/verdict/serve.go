@@ -259,7 +259,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			transport, err := kafka.NewTransport(kafka.TransportConfig{
 				Connection: s.connection(lane.name), Group: s.cfg.Kafka.Group + lane.group, GroupInstanceID: s.cfg.Kafka.GroupInstanceID,
 				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, Limit: lane.limit, CommitInterval: s.cfg.Kafka.CommitInterval,
-				Consume: lane.consume, Topics: t,
+				Consume: lane.consume, Topics: t, RepliesLost: s.parts.metrics.RepliesLost,
 			})
 			if err != nil {
 				return fmt.Errorf("opening lane %s: %w", lane.name, err)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"verdict/consumer"
@@ -26,12 +25,12 @@ type replier struct {
 	warned atomic.Int64 // when a loss was last told, in Unix seconds
 }
 
-func newReplier(c *Connection, client *kgo.Client) *replier {
-	r := &replier{client: client, warn: func(string, error) {}, lost: promauto.With(c.Registry).NewCounter(prometheus.CounterOpts{
-		Name: "verdict_replies_lost_total",
-		Help: "Replies that could not be written, or would have been too many. Their callers have 202 at their deadline, or the decision from the ledger.",
-	})}
-	if log := c.Log; log != nil {
+func newReplier(cfg *TransportConfig, client *kgo.Client) *replier {
+	r := &replier{client: client, warn: func(string, error) {}, lost: cfg.RepliesLost}
+	if r.lost == nil {
+		r.lost = prometheus.NewCounter(prometheus.CounterOpts{})
+	}
+	if log := cfg.Log; log != nil {
 		r.warn = func(topic string, err error) { log.Warn("replying", "topic", topic, "error", err) }
 	}
 	return r

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/consumer"
+	"verdict/consumer/kafka"
 )
 
 // lost returns how many replies were lost.
@@ -30,8 +31,7 @@ func lost(t *testing.T, reg *prometheus.Registry) float64 {
 func TestAReplyThatCannotBeWrittenHoldsUpNoDecision(t *testing.T) {
 	onEach(t, func(t *testing.T, ctx context.Context, b bench) {
 		registry := prometheus.NewRegistry()
-		b.conn.Registry = registry
-		tr := b.transport(t, nil)
+		tr := b.transport(t, func(cfg *kafka.TransportConfig) { cfg.RepliesLost = consumer.NewMetrics(registry).RepliesLost })
 		missing := b.topics.Replies + ".missing"
 		publish := func(i int) {
 			err := tr.Publish(ctx, []consumer.Message{
@@ -52,7 +52,6 @@ func TestAReplyThatCannotBeWrittenHoldsUpNoDecision(t *testing.T) {
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("%d steps took %s", steps, took)
 		}
-		b.conn.Registry = nil
 		if got := b.read(t, ctx, 2*(steps+1), b.topics.Replies, b.topics.Decisions); got["reply-100"] == nil || got["decision-100"] == nil {
 			t.Errorf("got %v", got)
 		}
@@ -72,8 +71,7 @@ func TestAReplyThatCannotBeWrittenHoldsUpNoDecision(t *testing.T) {
 func TestRepliesThatCannotBeWrittenAreBounded(t *testing.T) {
 	onEach(t, func(t *testing.T, ctx context.Context, b bench) {
 		registry := prometheus.NewRegistry()
-		b.conn.Registry = registry
-		tr := b.transport(t, nil)
+		tr := b.transport(t, func(cfg *kafka.TransportConfig) { cfg.RepliesLost = consumer.NewMetrics(registry).RepliesLost })
 		messages := make([]consumer.Message, 6001)
 		for i := range messages[1:] {
 			messages[i+1] = consumer.Message{To: consumer.Replies, Topic: b.topics.Replies + ".missing", Partition: -1, Value: []byte("for nobody")}

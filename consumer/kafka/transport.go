@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -35,6 +36,7 @@ type TransportConfig struct {
 	CommitInterval  time.Duration // how often offsets of finished batches are sent; 0 is 100 ms. A crash repeats that much, without effect
 	Consume         map[string]consumer.Stream
 	Topics          Topics
+	RepliesLost     prometheus.Counter // nil counts nothing
 }
 
 // Transport is a consumer.Transport over Kafka: one member of a group, and the producer of what it decides.
@@ -89,7 +91,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	return &Transport{cfg: cfg, client: client, replies: newReplier(&cfg.Connection, client)}, nil
+	return &Transport{cfg: cfg, client: client, replies: newReplier(&cfg, client)}, nil
 }
 
 // Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll. The batch is valid until the next Poll.
