@@ -115,11 +115,7 @@ func TestCallersHaveTheirOwnDecisionsWhileProcessesComeAndGo(t *testing.T) {
 		t.Errorf("a caller waited for %s", took)
 	}
 	s.decisions(t, ctx, int(orders.Load())) // each order one, all copies equal
-	until(t, ctx, func() bool { // five on two partitions
-		p := all.any()
-		sharers := p.metric(ctx, "verdict_reply_partition_sharers")
-		return sharers >= 2
-	})
+	until(t, ctx, func() bool { return all.any().metric(ctx, "verdict_reply_partition_sharers") >= 2 }) // five on two partitions
 }
 
 // TestARepeatAtAnotherProcessHasTheOneDecision kills a process while its caller waits.
