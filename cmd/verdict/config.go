@@ -128,6 +128,8 @@ type APIConfig struct {
 	MaxWaiting     int           `koanf:"max_waiting"`     // callers at once; more are refused with 503
 	MaxBatch       int           `koanf:"max_batch"`       // orders in one batch
 	MaxBatchBytes  int           `koanf:"max_batch_bytes"` // of a batch's body; each of its orders may have orders.max_bytes
+	MaxQueue       time.Duration `koanf:"max_queue"`       // an order is refused with 503 when its decision is expected to take longer than this, or than half of what its caller waits
+	MaxConnections int           `koanf:"max_connections"` // at once; on more, all but probes and metrics is refused
 	ReplyPartition int32         `koanf:"reply_partition"` // of topics.replies; -1 takes one that no other process reads, else the least shared (sharing is safe, only wasteful)
 
 	Auth AuthConfig `koanf:"auth"`
@@ -200,7 +202,7 @@ func defaultConfig() Config {
 		Reload: ReloadConfig{Interval: 2 * time.Second},
 		Lanes:  LanesConfig{AsyncShare: 0.2, AsyncBatch: 50},
 		API: APIConfig{
-			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
+			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxQueue: time.Second, MaxConnections: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
 			Auth: AuthConfig{JWT: JWTConfig{ScopeClaim: "scope", CallerClaim: "sub"}}, TLS: TLSConfig{ClientAuth: "none"},
 		},
 		Admin: AdminConfig{Listen: ":9464", Stalled: 5 * time.Minute},

@@ -124,7 +124,7 @@ func (s *service) run(ctx context.Context) error {
 	s.desk = await.New(await.Config{Max: s.cfg.API.MaxWaiting})
 	server := s.server()
 	served := make(chan error, 1)
-	go func() { served <- s.access.serve(server, listener) }()
+	go func() { served <- s.access.serve(server, httpapi.LimitConnections(listener, s.cfg.API.MaxConnections)) }()
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	s.access.watch(watching, s.cfg.Reload.Interval)
@@ -294,7 +294,7 @@ func (s *service) server() *http.Server {
 	return httpapi.NewServer(s.cfg.API.Listen, httpapi.Config{
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready, Live: s.loops.Live,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
-		MaxBatch: s.cfg.API.MaxBatch, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
+		MaxBatch: s.cfg.API.MaxBatch, MaxQueue: s.cfg.API.MaxQueue, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
 		OrderSchema: s.parts.openAPI(), Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
 }

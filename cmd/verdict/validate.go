@@ -109,6 +109,8 @@ func (c *Config) validateAPI(v *faults) {
 	v.must(c.API.Grace >= 0, "api.grace: must not be below 0")
 	v.positive("api.wait", c.API.Wait)
 	v.must(c.API.MaxWait >= c.API.Wait, "api.max_wait: %s is below api.wait, %s", c.API.MaxWait, c.API.Wait)
+	v.positive("api.max_queue", c.API.MaxQueue)
+	v.must(c.API.MaxConnections > 0, "api.max_connections: must be above 0")
 	v.must(c.API.MaxWaiting > 0, "api.max_waiting: must be above 0")
 	v.must(c.Admin.Stalled >= time.Minute, "admin.stalled: must be 1m or more: a lane without orders is heard of every %s, and a step may take a while", kafka.IdlePoll)
 	v.must(c.API.MaxBatch > 0, "api.max_batch: must be above 0")

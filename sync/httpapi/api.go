@@ -47,6 +47,11 @@ type Config struct {
 	MaxBatch      int           // orders in a batch; 0 is 500
 	MaxBatchBytes int64         // of a batch; 0 is 4 MiB, 8 KiB for each of so many orders
 
+	// MaxQueue is how long a decision may be expected to take, all in all, before orders are refused of callers who would wait for longer still; 0 is 1 s. Without
+	// it a queue of patient callers would shut out all others.
+	MaxQueue         time.Duration
+	MaxInFlightBytes int64 // of the bodies of all requests under way, each for 4 KiB at least; 0 is 64 MiB, or two batches if that is more
+
 	OrderSchema json.RawMessage       // JSON Schema of an order, for the OpenAPI document; empty: any object
 	Access      Access                // who may call, and how often; zero: everyone, without a limit
 	Metrics     http.Handler          // served at /metrics; nil: not served
@@ -65,12 +70,13 @@ type Request struct {
 
 type api struct {
 	Config
-	metrics  *metrics
-	guard    *guard
-	submits  dependency
-	lookups  dependency
-	learning dependency
-	previews dependency
+	metrics   *metrics
+	guard     *guard
+	submits   dependency
+	lookups   dependency
+	learning  dependency
+	previews  dependency
+	admission *admission
 
 	lane       chan struct{} // holds a token for each order of a batch that is on its way to Kafka
 	previewing chan struct{} // holds a token for each preview
@@ -84,6 +90,8 @@ func New(cfg Config) http.Handler {
 	cfg = cfg.withDefaults()
 	a := &api{Config: cfg, metrics: newMetrics(cfg.Registerer, cfg.Desk, &cfg.Access), lane: make(chan struct{}, batchLane), previewing: make(chan struct{}, previewLane)}
 	a.guard = a.metrics.guard(cfg.Access)
+	a.admission = newAdmission(&cfg, a.metrics)
+	a.metrics.queueIs(cfg.Registerer, a.admission.queue)
 	a.submits = dependency{name: "submit", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("submit")}
 	a.lookups = dependency{name: "lookup", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("lookup")}
 	a.learning = dependency{name: "learn", log: cfg.Log, failures: a.metrics.failures.WithLabelValues("learn")}
@@ -106,6 +114,8 @@ func (cfg Config) withDefaults() Config {
 	defaultTo(&cfg.MaxBatch, 500)
 	defaultTo(&cfg.MaxBatchBytes, 4<<20)
 	cfg.MaxWait = max(cfg.MaxWait, cfg.Wait)
+	defaultTo(&cfg.MaxQueue, time.Second)
+	defaultTo(&cfg.MaxInFlightBytes, max(64<<20, 2*cfg.MaxBatchBytes))
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}

@@ -28,6 +28,7 @@ func (a *api) decideBatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := a.termsOf(r.Header)
+	t.batched = true
 	cut := elements
 	if lines {
 		cut = linesOf

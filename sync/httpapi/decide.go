@@ -25,9 +25,11 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request) {
 
 // terms is what a caller said of its order, or of all orders of its batch, beside the orders themselves.
 type terms struct {
-	deadline    time.Time // when the wait is over
-	ackBy       time.Time // until when Kafka may take to have the order
+	deadline    time.Time     // when the wait is over
+	patience    time.Duration // how long that is
+	ackBy       time.Time     // until when Kafka may take to have the order
 	traceparent string
+	batched     bool   // it is one of many, and gives way to single ones
 	applied     string // what is said of Prefer; "" when nothing was preferred
 }
 
@@ -35,7 +37,7 @@ type terms struct {
 func (a *api) termsOf(h http.Header) terms {
 	wish, began := parsePrefer(h["Prefer"]), time.Now()
 	patience := a.patience(wish)
-	return terms{deadline: began.Add(patience), ackBy: began.Add(a.AckTimeout), traceparent: traceparent(h), applied: wish.applied(patience)}
+	return terms{deadline: began.Add(patience), patience: patience, ackBy: began.Add(a.AckTimeout), traceparent: traceparent(h), applied: wish.applied(patience)}
 }
 
 // tell says what was done of Prefer in an answer that is one.
@@ -91,6 +93,7 @@ type entry struct {
 	content uint64
 	wait    *await.Wait // nil when answer is there
 	answer  answer
+	ticket  ticket // meant only with a wait
 }
 
 // enter asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it. Who entered must settle.
@@ -105,13 +108,19 @@ func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, conten
 		e.answer = answer{status: http.StatusOK, order: order.ID, body: body, repeat: true}
 		return e
 	}
+	place, away := a.admit(ctx, order.ID, t)
+	if away != nil {
+		e.answer = *away
+		return e
+	}
 	wait, first, err := a.Desk.Join(order.ID, content)
 	if err != nil {
+		a.depart(ticket{}, false)
 		a.metrics.refused.Inc()
 		e.answer = refusal(order.ID, joinProblem(err))
 		return e
 	}
-	e.wait = wait
+	e.wait, e.ticket = wait, place
 	if first {
 		a.submit(ctx, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: t.deadline, Traceparent: t.traceparent})
 	}
@@ -124,7 +133,9 @@ func (a *api) settle(ctx context.Context, e *entry, t *terms) answer {
 		return e.answer
 	}
 	defer e.wait.Leave()
-	switch a.await(ctx, e.wait, t.deadline, t.ackBy) {
+	outcome := a.await(ctx, e.wait, t.deadline, t.ackBy)
+	a.depart(e.ticket, outcome == answered && e.wait.Err() == nil)
+	switch outcome {
 	case answered:
 		return a.ended(e)
 	case timeout:

@@ -16,6 +16,7 @@ type metrics struct {
 	requests                         *prometheus.HistogramVec
 	failures                         *prometheus.CounterVec
 	turnedAway                       *prometheus.CounterVec
+	admitted                         prometheus.Counter
 	answered, timeout, gone, refused prometheus.Counter // how waits end
 }
 
@@ -37,15 +38,16 @@ func newMetrics(registry prometheus.Registerer, desk *await.Desk, access *Access
 		}, []string{"call"}),
 		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "verdict_http_refused_total",
-			Help: "Requests that were turned away before they were read: unauthenticated (401), forbidden (403), rate (429).",
+			Help: "Requests that were turned away before they were read: unauthenticated (401), forbidden (403), rate (429), and with 503 queue (a decision would take too long), bytes and connections (as many as may be).",
 		}, []string{"reason"}),
+		admitted: prometheus.NewCounter(prometheus.CounterOpts{Name: "verdict_http_admitted_total", Help: "Orders that were let into the queue for a decision."}),
 		answered: waits.WithLabelValues("answered"),
 		timeout:  waits.WithLabelValues("timeout"),
 		gone:     waits.WithLabelValues("gone"),
 		refused:  waits.WithLabelValues("refused"),
 	}
 	if registry != nil {
-		registry.MustRegister(m.requests, m.failures, m.turnedAway, waits,
+		registry.MustRegister(m.requests, m.failures, m.turnedAway, m.admitted, waits,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "verdict_http_access_stale",
 				Help: "Files of keys, token keys and certificates that have changed into what cannot be used: what they were before is at work.",
@@ -57,6 +59,17 @@ func newMetrics(registry prometheus.Registerer, desk *await.Desk, access *Access
 		)
 	}
 	return m
+}
+
+// queueIs registers the queue's estimate.
+func (m *metrics) queueIs(registry prometheus.Registerer, q *queue) {
+	if registry == nil {
+		return
+	}
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "verdict_http_queue_seconds",
+		Help: "How long an order that comes now is estimated to wait for its decision; 0 when too few wait to say.",
+	}, func() float64 { return q.now(time.Now()).Seconds() }))
 }
 
 func ignored(reason string, count func() float64) prometheus.CounterFunc {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"verdict/schemas"
 )
@@ -19,6 +20,8 @@ type problem struct {
 	Code   string          `json:"code" doc:"What is wrong, stable, for programs." example:"order_conflict"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, for people. It names fields, never what they hold."`
 	Errors []schemas.Fault `json:"errors,omitempty" nullable:"false" doc:"Each fault by its place in the body."`
+
+	retryAfter time.Duration // of a 503, when it is known better than a second
 }
 
 // statusOf says what an order or a label that was refused with this code is in HTTP. Here alone.
@@ -49,7 +52,7 @@ func unavailable(code, detail string) problem {
 }
 
 // retryAfter is how many seconds a 503 asks to wait: Kafka's own failovers take seconds, and an overload is over sooner when fewer ask.
-const retryAfter = "1"
+const retryAfter = time.Second
 
 func writeProblem(w http.ResponseWriter, p problem) {
 	p.Title = http.StatusText(p.Status)
@@ -58,7 +61,7 @@ func writeProblem(w http.ResponseWriter, p problem) {
 		panic("httpapi: " + err.Error()) // unreachable: strings and a number
 	}
 	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", inSeconds(max(p.retryAfter, retryAfter)))
 	}
 	write(w, p.Status, "application/problem+json", body)
 }

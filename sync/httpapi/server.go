@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// NewServer returns a server of the API that no caller can hold up by being slow. The caller listens, serves and shuts it down.
+// NewServer returns a server of the API that no caller can hold up by being slow. The caller listens (see LimitConnections), serves and shuts it down.
 func NewServer(addr string, cfg Config) *http.Server {
 	handler := New(cfg)
 	cfg = cfg.withDefaults()
@@ -14,6 +14,8 @@ func NewServer(addr string, cfg Config) *http.Server {
 	return &http.Server{
 		Addr:    addr,
 		Handler: handler,
+		// Of a listener that LimitConnections made.
+		ConnContext: connContext,
 		// Headers come in one packet; two seconds are a lost packet and its repeats. Longer would serve only those who hold connections open (Slowloris).
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       read,
