@@ -114,8 +114,10 @@ func TestCallersHaveTheirOwnDecisionsWhileProcessesComeAndGo(t *testing.T) {
 	if took := time.Duration(slowest.Load()); took > wait+time.Second+5*time.Second {
 		t.Errorf("a caller waited for %s", took)
 	}
-	s.decisions(t, ctx, int(orders.Load())) // each order one, all copies equal
-	until(t, ctx, func() bool { return all.any().metric(ctx, "verdict_reply_partition_sharers") >= 2 }) // five on two partitions
+	s.decisions(t, ctx, int(orders.Load())) // each order has one, all copies equal
+
+	// Five on two partitions.
+	until(t, ctx, func() bool { return all.any().metric(ctx, "verdict_reply_partition_sharers") >= 2 })
 }
 
 // TestARepeatAtAnotherProcessHasTheOneDecision kills a process while its caller waits.
