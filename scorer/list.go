@@ -1,18 +1,24 @@
 package scorer
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // maxListBytes bounds the file of a list: about ten million entries.
 const maxListBytes = 128 << 20
+
+// maxListLine bounds a line of a list, in bytes: no key of an order is as long.
+const maxListLine = 64 << 10
+
+// maxPresized is up to how many entries room is made for before they are seen.
+const maxPresized = 1 << 16
 
 // forever is the end of an entry that has none.
 const forever = math.MaxInt64
@@ -28,28 +34,51 @@ func (l list) Has(key string, at int64) bool {
 
 // parseList reads one entry a line: a value, or a value, a comma and when it ends. Empty lines are skipped, and so is what follows a # that begins a line or
 // comes after a space. A value may stand in double quotes (a quote in it is doubled), as one with a comma must. Of two entries of a value the one that
-// ends later counts. An error names file and line, and no value.
-func parseList(file string, text []byte) (list, error) {
+// ends later counts. What is not UTF-8 text with line ends is refused: its entries would match nothing, and nobody would know. An error names file and line, and no
+// value.
+func parseList(file, text string) (list, error) {
 	if len(text) > maxListBytes {
 		return nil, fmt.Errorf("the list has %d MiB, more than %d", len(text)>>20, maxListBytes>>20)
 	}
-	l := make(list)
-	in := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
-	line := 0
-	for in.Scan() {
-		line++
-		key, end, err := parseEntry(in.Text())
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return nil, fmt.Errorf("%s:1: the file is UTF-16: save it as UTF-8", file)
+	}
+	rest := strings.TrimPrefix(text, "\ufeff")
+	l := make(list, min(strings.Count(rest, "\n"), maxPresized))
+	for line := 1; rest != ""; line++ {
+		var entry string
+		entry, rest, _ = strings.Cut(rest, "\n")
+		entry = strings.TrimSuffix(entry, "\r")
+		err := fitLine(entry)
+		var key string
+		var end int64
+		if err == nil {
+			key, end, err = parseEntry(entry)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, line, err)
 		}
 		if sooner, twice := l[key]; key != "" && (!twice || end > sooner) {
-			l[key] = end
+			l[key] = end // a key is a part of text: a list takes its own length and a map
 		}
 	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w", file, line+1, err)
-	}
 	return l, nil
+}
+
+// fitLine says whether a line is text that can be an entry.
+func fitLine(line string) error {
+	switch {
+	case len(line) > maxListLine:
+		return fmt.Errorf("the line has %d bytes, more than %d: an entry a line is wanted", len(line), maxListLine)
+	case strings.IndexByte(line, 0) >= 0:
+		return errors.New("there is a byte of value 0, which no text has (is it UTF-16? save it as UTF-8)")
+	case strings.IndexByte(line, '\r') >= 0:
+		return errors.New("there is a carriage return inside of the line: lines end with a line feed, or with both")
+	case !utf8.ValidString(line):
+		return errors.New("it is not UTF-8 text: save the file as UTF-8")
+	default:
+		return nil
+	}
 }
 
 // parseEntry reads a line of a list; the key is "" when there is nothing.
@@ -114,17 +143,23 @@ func unquote(s string) (value, rest string, err error) {
 }
 
 // readList reads a list's file within bounds.
-func readList(path string) ([]byte, error) {
+func readList(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the list: %w", err)
+		return "", fmt.Errorf("reading the list: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxListBytes {
-		return nil, fmt.Errorf("reading the list: %s is no file of at most %d MiB", path, maxListBytes>>20)
+		return "", fmt.Errorf("reading the list: %s is no file of at most %d MiB", path, maxListBytes>>20)
 	}
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the list: %w", err)
+		return "", fmt.Errorf("reading the list: %w", err)
 	}
-	return text, nil
+	defer f.Close()
+	var text strings.Builder // not bytes: a string made of them would be a copy of a file that may be large
+	text.Grow(int(info.Size()))
+	if _, err := io.Copy(&text, io.LimitReader(f, maxListBytes+1)); err != nil {
+		return "", fmt.Errorf("reading the list: %w", err)
+	}
+	return text.String(), nil
 }

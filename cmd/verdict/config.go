@@ -22,7 +22,7 @@ import (
 
 // Config is verdict.yaml, and this struct is its manual. Every key may also be set in the environment: kafka.bootstrap_servers is
 // VERDICT_KAFKA_BOOTSTRAP_SERVERS (lists with commas), which wins over the file. A key marked secret may be given as KEY_file instead, the path of a file
-// that holds it. File paths are relative to verdict.yaml. Durations are 500ms, 10s, 5m, 1h, 7d, 2w. An unknown key is an error.
+// that holds it. File paths are relative to verdict.yaml. Durations are 500ms, 10s, 5m, 1h, 7d, 2w, or 0. An unknown key is an error.
 type Config struct {
 	Features string `koanf:"features"` // the feature set (YAML)
 	Model    string `koanf:"model"`    // the champion's bundle (a folder)
@@ -292,6 +292,7 @@ func configKeys(t reflect.Type, prefix string) (keys, secrets []string) {
 func configFile(file string, text []byte, keys []string) (map[string]any, error) {
 	d := &strictyaml.Document{File: file}
 	values := make(map[string]any)
+	durations := durationKeys(reflect.TypeFor[Config](), "")
 	var walk func(n *yaml.Node, section string)
 	walk = func(n *yaml.Node, section string) {
 		for _, e := range d.Entries(n, section) {
@@ -311,6 +312,8 @@ func configFile(file string, text []byte, keys []string) (map[string]any, error)
 			default:
 				var v any
 				if err := e.Value.Decode(&v); err != nil {
+					d.Fault(e.Value, "%s: %v", key, err)
+				} else if _, err := parseDuration(v); durations[key] && v != nil && err != nil {
 					d.Fault(e.Value, "%s: %v", key, err)
 				}
 				values[key] = v

@@ -80,26 +80,30 @@ func (p *parts) failed(model schemas.Version, err error) {
 	if p.metrics != nil {
 		p.metrics.Challengers.Failed(model)
 	}
-	p.failures.tell("a model cannot score", "model", model.String(), err)
+	if log := p.failures.due(model.String()); log != nil {
+		log.Error("a model cannot score", "model", model.String(), "error", err)
+	}
 }
 
 // unruled tells now and then of a condition that could not be evaluated; its orders are counted as degraded.
 func (p *parts) unruled(condition string, err error) {
-	p.failures.tell("a condition cannot be evaluated: its orders are left to on_degraded", "condition", condition, err)
+	if log := p.failures.due(condition); log != nil {
+		log.Error("a condition cannot be evaluated: its orders are left to on_degraded", "condition", condition, "error", err)
+	}
 }
 
-// tell logs what is wrong with what, unless it did so a short while ago.
-func (f *failures) tell(text, kind, what string, err error) {
+// due returns the log if something is to be said of what now; nil when it was said a short while ago, or nobody listens.
+func (f *failures) due(what string) *slog.Logger {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.log == nil || time.Since(f.told[what]) < tellAgain {
-		return
+		return nil
 	}
 	if f.told == nil {
 		f.told = make(map[string]time.Time)
 	}
 	f.told[what] = time.Now()
-	f.log.Error(text, kind, what, "error", err)
+	return f.log
 }
 
 // bundleLoader returns a loader that reads each folder once, and not at all when it still holds what it held before: so that a change of a list loads no model,

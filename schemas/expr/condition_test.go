@@ -15,8 +15,11 @@ func TestConditionsTellWhatIsNotSoFromWhatCouldNotBeFoundOut(t *testing.T) {
 		long[i] = schemas.ObjectValue(schemas.Record{{Name: "card", Value: schemas.IntValue(int64(i))}})
 	}
 	in := expr.Input{Features: []float64{25}, Fields: schemas.Record{
-		{Name: "items", Value: schemas.ListValue(long)}, {Name: "amount", Value: schemas.FloatValue(20)}, {Name: "text", Value: schemas.StringValue("20")},
-		{Name: "flag", Value: schemas.BoolValue(true)}, {Name: "long", Value: schemas.StringValue(strings.Repeat("a", 90_000))},
+		{Name: "items", Value: schemas.ListValue(long)},
+		{Name: "amount", Value: schemas.FloatValue(20)},
+		{Name: "text", Value: schemas.StringValue("20")},
+		{Name: "flag", Value: schemas.BoolValue(true)},
+		{Name: "long", Value: schemas.StringValue(strings.Repeat("a", 90_000))},
 	}}
 	const costly = "items.exists(a, items.exists(b, a.card + b.card < 0))"
 	for _, c := range []struct {
