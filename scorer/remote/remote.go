@@ -36,8 +36,9 @@ type model struct {
 	spec
 
 	inputs   []string
-	single   bool // values are float32
-	datatype string
+	single   bool   // values are float32
+	datatype string // of what is sent
+	gave     string // what the server says that the output's datatype is; "": nothing
 	client   *http.Client
 }
 
@@ -253,7 +254,7 @@ func (m *model) describe() error {
 	if err != nil {
 		return err
 	}
-	m.output = out.Name
+	m.output, m.gave = out.Name, out.Datatype
 	return m.gives(out)
 }
 
@@ -304,7 +305,7 @@ func (m *model) gives(t tensor) error {
 	if t.Datatype == "" {
 		return nil
 	}
-	if !slices.Contains([]string{"FP16", "FP32", "FP64", "BF16"}, t.Datatype) {
+	if !isFloat(t.Datatype) {
 		return fmt.Errorf("output %s is of %s, and a score is FP16, BF16, FP32 or FP64", t.Name, t.Datatype)
 	}
 	columns := int64(1)
@@ -320,4 +321,9 @@ func (m *model) gives(t tensor) error {
 		return fmt.Errorf("output %s has %d numbers a row, and column is %d", t.Name, columns, m.column)
 	}
 	return nil
+}
+
+// isFloat says whether a datatype of the protocol is that of a score.
+func isFloat(datatype string) bool {
+	return slices.Contains([]string{"FP16", "FP32", "FP64", "BF16"}, datatype)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,14 +172,20 @@ func TestAnswersInTheProtocolsFormsAreRead(t *testing.T) {
 	list := func(before, between, after string) func([]string) string {
 		return func(scores []string) string { return before + strings.Join(scores, between) + after }
 	}
+	shaped := func(before, between, after string) func([]string) string {
+		return func(scores []string) string {
+			return list(strings.ReplaceAll(before, "N", strconv.Itoa(len(scores))), between, after)(scores)
+		}
+	}
 	twoColumns := strings.Replace(metadata, "[-1,1]", "[-1,2]", 1)
 	twoOutputs := strings.Replace(metadata, `"outputs":[`, `"outputs":[{"name":"label","datatype":"INT64","shape":[-1]},`, 1)
 	for name, c := range map[string]struct {
 		more, metadata string
 		form           func([]string) string
 	}{
-		"nested":       {"", "", list(`{"outputs":[{"name":"p","datatype":"FP64","shape":[2,1],"data":[[`, "],[", "]]}]}")},
-		"other name":   {"", "", list(`{"outputs":[{"name":"out","datatype":"FP64","data":[`, ",", "]}]}")},
+		"nested":       {"", "", shaped(`{"outputs":[{"name":"p","datatype":"FP64","shape":[N,1],"data":[[`, "],[", "]]}]}")},
+		"flat shape":   {"", "", shaped(`{"outputs":[{"name":"p","datatype":"FP64","shape":[N],"data":[`, ",", "]}]}")},
+		"shaped pairs": {"column: 1\n", twoColumns, shaped(`{"outputs":[{"name":"p","shape":[N,2],"data":[0.5,`, ",0.5,", "]}]}")},
 		"two columns":  {"column: 1\n", twoColumns, list(`{"outputs":[{"name":"p","data":[0.5,`, ",0.5,", "]}]}")},
 		"pairs":        {"column: 1\n", twoColumns, list(`{"outputs":[{"name":"p","data":[[0.5,`, "],[0.5,", "]]}]}")},
 		"two outputs":  {"output: p\n", twoOutputs, list(`{"outputs":[{"name":"label","data":[0,1]},{"name":"p","data":[`, ",", "]}]}")},
@@ -205,6 +212,9 @@ func TestWhatTheServerDoesWrongIsAnErrorThatQuotesNothing(t *testing.T) {
 		}
 	}
 	answer := func(data string) http.HandlerFunc { return says(200, `{"outputs":[{"name":"p","data":`+data+`}]}`) }
+	shape := func(datatype, shape string) http.HandlerFunc {
+		return says(200, `{"outputs":[{"name":"p","datatype":"`+datatype+`","shape":`+shape+`,"data":[1,0]}]}`)
+	}
 	for name, c := range map[string]struct {
 		then http.HandlerFunc
 		want string
@@ -224,6 +234,14 @@ func TestWhatTheServerDoesWrongIsAnErrorThatQuotesNothing(t *testing.T) {
 		"no data":    {says(200, `{"outputs":[{"name":"p"}]}`), "its data are no numbers"},
 		"no output":  {says(200, `{"outputs":[]}`), "it has no output p"},
 		"other ones": {says(200, `{"outputs":[{"name":"a","data":[1,2]},{"name":"b","data":[1,2]}]}`), "it has no output p"},
+		"other name": {says(200, `{"outputs":[{"name":"a","data":[1,2]}]}`), "it has no output p"},
+		"no name":    {says(200, `{"outputs":[{"data":[1,2]}]}`), "it has no output p"},
+		"turned":     {shape("FP64", "[1,2]"), "its shape is [1 2], and it has 2 numbers for 2 rows: [2, 1] is wanted"},
+		"longer":     {shape("FP64", "[3,1]"), "its shape is [3 1], and it has 2 numbers"},
+		"deeper":     {shape("FP64", "[2,1,1]"), "its shape is [2 1 1], and it has 2 numbers"},
+		"shapeless":  {shape("FP64", "[]"), "its shape is [], and it has 2 numbers"},
+		"integers":   {shape("INT64", "[2,1]"), "its output is not of FP64, as the server has announced"},
+		"singles":    {shape("FP32", "[2,1]"), "its output is not of FP64, as the server has announced"},
 		"endless":    {says(200, strings.Repeat(" ", 1<<20)), "is longer than 67584 bytes"},
 		"deep":       {answer(strings.Repeat("[", 20000)), "it is not what the protocol says"},
 		"hanging up": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "asking the server"},
