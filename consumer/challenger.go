@@ -26,7 +26,7 @@ type Challengers struct {
 	difference *prometheus.HistogramVec // :: model; score less the champion's
 	actions    *prometheus.CounterVec   // :: model, action (the decision's), challenger_action
 	psi        *prometheus.GaugeVec     // :: model
-	leftOut    *prometheus.CounterVec   // :: model, why: slow, busy, failed, no_score
+	leftOut    *prometheus.CounterVec   // :: model, why: slow, busy, failed, no_score, unsure, away
 	failures   *prometheus.CounterVec   // :: model; champions' too
 
 	mu     sync.Mutex
@@ -50,7 +50,7 @@ func newChallengers(f promauto.Factory) *Challengers {
 		actions: counter("challenger_actions_total", "Orders by what was decided and what the policy would have made of the challenger's score.", "model", "action", "challenger_action"),
 		psi: gauge("challenger_psi", "Population stability index of a challenger's scores against the champion's, over the latest 2,000 orders of both: "+
 			"0 is the same distribution, above 0.25 another one.", "model"),
-		leftOut:  counter("challenger_left_out_total", "Orders that a challenger did not score: slow, busy (with earlier ones), failed, no_score.", "model", "why"),
+		leftOut:  counter("challenger_left_out_total", "Orders that a challenger did not score: slow, busy (with earlier ones), failed, no_score, unsure (its condition could not be evaluated), away (when it was loaded).", "model", "why"),
 		failures: counter("model_failures_total", "Calls that a model, champion or challenger, answered with an error: its orders are degraded, or it is left out of them.", "model"),
 		drifts:   make(map[string]*drift),
 	}

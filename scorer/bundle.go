@@ -52,9 +52,17 @@ func LoadBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 		return nil, err
 	}
 	if _, err := b.CheckGolden(dir); err != nil {
-		return nil, err
+		return nil, awayFrom(b.version, err)
 	}
 	return b, nil
+}
+
+// awayFrom makes an *Away of an error that a server which is away explains.
+func awayFrom(v schemas.Version, err error) error {
+	if !errors.Is(err, ErrAway) {
+		return err
+	}
+	return &Away{Version: schemas.Version{Name: v.Name, Version: v.Version}, Err: err}
 }
 
 // OpenBundle reads the bundle in dir without running its golden rows: for the tools that look into a bundle or write these rows. A folder that has no
@@ -71,7 +79,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 	}
 	engine, err := spec.load(model, loaders)
 	if err != nil {
-		return nil, fmt.Errorf("loading the model of %s: %w", file, err)
+		return nil, awayFrom(schemas.Version{Name: spec.name, Version: spec.version}, fmt.Errorf("loading the model of %s: %w", file, err))
 	}
 	if engine.Outputs() != 1 {
 		return nil, fmt.Errorf("%s: the model has %d outputs, and a bundle's model has one: its score", file, engine.Outputs())

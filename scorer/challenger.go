@@ -17,6 +17,7 @@ const (
 	leftBusy    = "busy"     // it is still at work on earlier ones
 	leftFailed  = "failed"   // the model gave an error
 	leftNoScore = "no_score" // the model gave no finite number
+	leftAway    = "away"     // its server was away when it was loaded
 	leftUnsure  = "unsure"   // whether the orders were for it could not be found out
 )
 
@@ -39,6 +40,7 @@ type job struct {
 
 // challenge begins the work of the challengers.
 func (d *served) challenge(w *work, orders []schemas.Order, vectors []schemas.FeatureVector) {
+	d.leaveAway(w, orders, vectors)
 	for _, c := range d.challengers {
 		j := d.jobOf(w, c, orders, vectors)
 		if j == nil {

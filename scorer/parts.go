@@ -72,6 +72,9 @@ func (s *Scorer) Parts() []string {
 	for _, c := range d.challengers {
 		parts = append(append(parts, "challenger "+c.bundle.describe()+", on "+c.describe()), c.bundle.remarks()...)
 	}
+	for _, r := range d.away {
+		parts = append(parts, "challenger "+r.away.Version.String()+": left out, its server is away, on "+r.describe())
+	}
 	if len(d.challengers) > 0 && d.patience > 0 {
 		parts = append(parts, fmt.Sprintf("  decisions wait for challengers up to %s", d.patience))
 	}

@@ -12,6 +12,8 @@ import (
 // route says which orders a model is for: those that when matches and, of them, a share by entity.
 type route struct {
 	bundle *Bundle
+	away   *Away         // of a challenger that could not be loaded now, in the place of bundle
+	name   string        // of the model: shares of its versions are the same entities
 	dir    string        // of the bundle, as the file names it
 	line   int           // of the file
 	when   *expr.Program // nil: all orders
@@ -32,7 +34,7 @@ func (r *route) takes(w *work, order *schemas.Order) (bool, error) {
 	if r.share == 0 {
 		return true, nil
 	}
-	w.key = append(w.key[:0], r.bundle.version.Name...)
+	w.key = append(w.key[:0], r.name...)
 	for _, path := range r.keys {
 		part, ok := order.Fields.At(path).Key()
 		if !ok {

@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -37,7 +38,7 @@ type Routing struct {
 func Challenged(by ...*Bundle) *Routing {
 	r := &Routing{}
 	for _, b := range by {
-		r.challengers = append(r.challengers, route{bundle: b})
+		r.challengers = append(r.challengers, route{bundle: b, name: b.version.Name})
 	}
 	return r
 }
@@ -144,7 +145,13 @@ func (d *routingReader) routes(n *yaml.Node, role string) []route {
 			r.when = d.condition(at, what)
 		}
 		d.share(&r, what, found)
-		r.bundle = d.bundle(r.dir, found["model"], what)
+		r.bundle, r.away = d.bundle(r.dir, found["model"], what, role == "challenger")
+		switch {
+		case r.bundle != nil:
+			r.name = r.bundle.version.Name
+		case r.away != nil:
+			r.name = r.away.Version.Name
+		}
 		all = append(all, r)
 	}
 	return all
@@ -202,23 +209,26 @@ func (d *routingReader) anEntity() string {
 	return "customer"
 }
 
-// bundle loads a route's model and checks that it can score the vectors.
-func (d *routingReader) bundle(dir string, n *yaml.Node, what string) *Bundle {
+// bundle loads a route's model and checks that it can score the vectors. A challenger may be away.
+func (d *routingReader) bundle(dir string, n *yaml.Node, what string, mayBeAway bool) (*Bundle, *Away) {
 	if dir == "" {
-		return nil
+		return nil, nil
 	}
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(filepath.Dir(d.File), dir)
 	}
 	b, err := d.cfg.Load(dir)
+	if away, ok := errors.AsType[*Away](err); ok && mayBeAway {
+		return nil, away
+	}
 	if err == nil && d.cfg.Layout != nil {
 		err = b.fits(d.cfg.Layout)
 	}
 	if err != nil {
 		d.Fault(n, "%s: model: %v", what, err)
-		return nil
+		return nil, nil
 	}
-	return b
+	return b, nil
 }
 
 // distinct refuses what decisions could not tell apart, and a model that challenges itself.

@@ -33,7 +33,7 @@ type Config struct {
 	// Patience is how much longer than the rest of it a call of Decide may take for the challengers, which are scored beside the champion. Those that are not
 	// done then are left out. 0 waits for all of them, so that a replay gives the same each time.
 	Patience time.Duration
-	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score, unsure. It is called
+	// LeftOut, when set, is told how many orders a challenger was left out of, and why: slow, busy (with earlier ones), failed, no_score, unsure, away. It is called
 	// concurrently.
 	LeftOut func(challenger schemas.Version, why string, orders int)
 	// Failed, when set, is told the error of a model, champion or challenger, that could not score. It is called concurrently, once a call of Decide and model.
@@ -54,6 +54,7 @@ type served struct {
 	champions   []*Bundle // the default first, which may be nil; then those of the routes, in their order
 	routes      []route
 	challengers []*challenger
+	away        []route // challengers that could not be loaded now
 	policy      *Policy
 	patience    time.Duration
 	leftOut     func(challenger schemas.Version, why string, orders int)
@@ -104,6 +105,10 @@ func New(cfg Config) (*Scorer, error) {
 			d.champions = append(d.champions, r.champions[i].bundle)
 		}
 		for i := range r.challengers {
+			if r.challengers[i].away != nil {
+				d.away = append(d.away, r.challengers[i])
+				continue
+			}
 			d.challengers = append(d.challengers, &challenger{route: r.challengers[i], busy: make(chan struct{}, maxBusy)})
 		}
 		d.files = append(d.files, r.files...)

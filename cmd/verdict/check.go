@@ -37,6 +37,9 @@ func newCheckCommand() *cobra.Command {
 			for _, part := range p.scorer.Parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}
+			for _, away := range p.scorer.Away() {
+				fmt.Fprintln(c.OutOrStdout(), " ", away)
+			}
 			for _, part := range access.parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}

@@ -82,7 +82,7 @@ func (r *reloader) poll() {
 	now := r.look()
 	settled := now == r.seen
 	r.seen = now
-	if settled && (now != r.tried || r.failing && time.Since(r.at) >= tryAgain) {
+	if settled && (now != r.tried || (r.failing || len(r.parts.scorer.Away()) > 0) && time.Since(r.at) >= tryAgain) {
 		r.reload()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -261,6 +262,54 @@ func TestAListIsTakenWhileTheServerOfAModelIsAway(t *testing.T) {
 	files.change("far/bundle.yaml", "version: 1", "version: 2")
 	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reload_refused") == 1 })
 	if d := p.decide(t, ctx, "refused", 77); d.Model.Version != "1" {
+		t.Errorf("decided by %+v", d)
+	}
+}
+
+// TestAChallengerWhoseServerIsAwayStopsNobody starts a process on a challenger that is not there, which takes part as soon as it is.
+func TestAChallengerWhoseServerIsAwayStopsNobody(t *testing.T) {
+	var there atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !there.Load():
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.Method == http.MethodGet:
+			_, _ = w.Write([]byte(`{"inputs":[{"name":"x","datatype":"FP64","shape":[-1,1]}],"outputs":[{"name":"p","datatype":"FP64","shape":[-1]}]}`))
+		default:
+			_, _ = w.Write([]byte(`{"outputs":[{"name":"p","data":[0.05]}]}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	s := newSite(t)
+	ctx := within(t, time.Minute)
+	files, config := ownFiles(t, s, "20ms")
+	if err := os.Mkdir(filepath.Join(files.dir, "far"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files.write("far/bundle.yaml", "name: far\nversion: 1\nfeatures: handbook@1\nfile: model.yaml\nformat: remote\ninputs: [amount]\n")
+	files.write("far/model.yaml", server.URL+"/v2/models/far\n")
+	files.write("far/golden.csv", "amount,score\n5,0.05\n")
+	files.change("verdict.yaml", "model: models/handbook/1", "model: models/handbook/1\nrouting: {challengers: [{model: far}], challenger_wait: 1s}")
+
+	said, err := exec.CommandContext(ctx, program, "check", "-c", config).Output()
+	if err != nil || !strings.Contains(string(said), "challenger far@1: left out, its server is away") || !strings.Contains(string(said), "503") {
+		t.Errorf("check says %s (%v)", said, err)
+	}
+	p := start(t, "serve", "-c", config)
+	p.ready(ctx)
+	if d := p.decide(t, ctx, "away", 77); d.Model.Version != "1" || len(d.Challengers) != 0 {
+		t.Errorf("decided by %+v", d)
+	}
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_challenger_left_out_total") == 1 })
+	if !strings.Contains(p.log.String(), "a challenger is left out until its server is there") {
+		t.Error("nobody says that it is left out")
+	}
+	there.Store(true)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reloads_total") == 1 })
+	if d := p.decide(t, ctx, "there", 77); len(d.Challengers) != 1 || d.Challengers[0].Name != "far" {
 		t.Errorf("decided by %+v", d)
 	}
 }

@@ -100,6 +100,9 @@ func newService(cfg Config, role string) (*service, error) {
 	s.parts.failures.log = s.log
 	s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
 	s.loops.After = s.cfg.Admin.Stalled
+	for _, away := range s.parts.scorer.Away() {
+		s.log.Warn("a challenger is left out until its server is there", "error", away)
+	}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, nil
 }

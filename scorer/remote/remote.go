@@ -204,13 +204,15 @@ func (m *model) call(ctx context.Context, method, address string, body []byte, m
 	}
 	res, err := m.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the server: %w", err)
+		return nil, &away{fmt.Errorf("asking the server: %w", err)}
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading the server's answer: %w", err)
+		return nil, &away{fmt.Errorf("reading the server's answer: %w", err)}
+	case res.StatusCode >= http.StatusInternalServerError:
+		return nil, &away{fmt.Errorf("the server answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))}
 	case res.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the server answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	case int64(len(text)) > most:
@@ -218,6 +220,15 @@ func (m *model) call(ctx context.Context, method, address string, body []byte, m
 	}
 	return text, nil
 }
+
+// away is an error of a server that is not there, or not able to answer.
+type away struct{ error }
+
+// Is makes it a scorer.ErrAway.
+func (*away) Is(target error) bool { return target == scorer.ErrAway }
+
+// Unwrap returns the cause.
+func (a *away) Unwrap() error { return a.error }
 
 // tensor is what the protocol says of one.
 type tensor struct {
