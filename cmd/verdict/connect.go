@@ -21,7 +21,8 @@ type state struct {
 	store  preprocess.Store
 	look   preprocess.Looker // the same store
 	ledger consumer.Ledger
-	leases *kafka.Leases // of reply partitions; nil where there is one process alone
+	leases *kafka.Leases   // of reply partitions; nil where there is one process alone
+	kept   consumer.Ledger // the same ledger for the API's look-ups, by connections of its own: a thousand callers must not keep a lane's pipeline waiting for one
 	ping   func(context.Context) error
 	close  func() error
 }
@@ -29,20 +30,22 @@ type state struct {
 // openState makes the clients; nothing is asked of a server yet. Features nil serves no set, and only looks.
 func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 	if cfg.State.Store == "memory" {
-		store := memstore.New(memstore.Config{})
+		store, ledger := memstore.New(memstore.Config{}), consumer.NewMemLedger(0)
 		return &state{
-			store: store, look: store, ledger: consumer.NewMemLedger(0),
+			store: store, look: store, ledger: ledger, kept: ledger,
 			ping: func(context.Context) error { return nil }, close: func() error { return nil },
 		}
 	}
-	client := redisstore.Dial(dialConfig(&cfg.Redis))
+	client, callers := redisstore.Dial(dialConfig(&cfg.Redis)), redisstore.Dial(dialConfig(&cfg.Redis))
+	ledger := consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}
 	store := redisstore.New(client, storeConfig(cfg, features))
 	return &state{
 		store: store, look: store,
-		ledger: consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}),
+		ledger: consumer.NewRedisLedger(client, ledger),
+		kept:   consumer.NewRedisLedger(callers, ledger),
 		leases: kafka.NewLeases(kafka.LeasesConfig{Client: client, Prefix: cfg.Redis.Prefix, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },
-		close:  client.Close,
+		close:  func() error { return errors.Join(client.Close(), callers.Close()) },
 	}
 }
 

@@ -46,6 +46,7 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			s.file = file
+			tuneGC(&s.cfg)
 			return s.run(c.Context())
 		},
 	}
@@ -358,7 +359,7 @@ func (s *service) lookup(ctx context.Context, id schemas.OrderID) ([]byte, bool,
 	if !s.started.Load() {
 		return nil, false, errNotReady
 	}
-	return s.state.ledger.Find(ctx, id)
+	return s.state.kept.Find(ctx, id)
 }
 
 func (s *service) learn(ctx context.Context, labels []schemas.Label, raw [][]byte) error {
