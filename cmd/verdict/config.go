@@ -46,6 +46,7 @@ type Config struct {
 	Reload   ReloadConfig   `koanf:"reload"`
 	Lanes    LanesConfig    `koanf:"lanes"`
 	API      APIConfig      `koanf:"api"`
+	Sync     SyncConfig     `koanf:"sync"`
 	Admin    AdminConfig    `koanf:"admin"`
 	Log      LogConfig      `koanf:"log"`
 }
@@ -170,6 +171,15 @@ type TLSConfig struct {
 	ClientAuth   string `koanf:"client_auth"`    // none, request (who shows a certificate shows a good one), require
 }
 
+// SyncConfig maps JSON APIs that callers use already onto this one.
+type SyncConfig struct {
+	// Routes are a list here, or the path of a file that is that list (docs/api.md has the keys):
+	//
+	//	sync:
+	//	  routes: [{path: /fraud/check, order: body.transaction, answer: {body: '{"result": action == "reject" ? "DENY" : "OK"}'}}]
+	Routes string `koanf:"routes"`
+}
+
 // AdminConfig is the port of /livez, /readyz and /metrics of a process without the API.
 type AdminConfig struct {
 	Listen    string        `koanf:"listen"`
@@ -247,8 +257,11 @@ func loadConfig(file string, environ []string) (Config, error) {
 	if cfg.Routing == inlineRouting {
 		cfg.Routing = filepath.Base(file) + inlineRouting
 	}
+	if cfg.Sync.Routes == inlineRoutes {
+		cfg.Sync.Routes = filepath.Base(file) + inlineRoutes
+	}
 	for _, path := range []*string{
-		&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Orders.Schema,
+		&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Sync.Routes, &cfg.Orders.Schema,
 		&cfg.API.Auth.KeysFile, &cfg.API.Auth.JWT.JWKSFile, &cfg.API.TLS.CertFile, &cfg.API.TLS.KeyFile, &cfg.API.TLS.ClientCAFile,
 	} {
 		if *path != "" && *path != anySchema && !filepath.IsAbs(*path) {
@@ -264,6 +277,9 @@ const (
 
 	routingKey    = "routing"
 	inlineRouting = "#" + routingKey // ends the path of a routing that stands in verdict.yaml
+
+	routesKey    = "sync.routes"
+	inlineRoutes = "#" + routesKey // the same of routes
 )
 
 // configKeys returns the dotted keys of a config struct, and those of them that are secrets.
@@ -303,6 +319,8 @@ func configFile(file string, text []byte, keys []string) (map[string]any, error)
 				d.Fault(e.Key, "unknown key %s%s", key, schemas.Meant(key, keys))
 			case key == routingKey && e.Value.Kind == yaml.MappingNode:
 				values[key] = inlineRouting // read where it stands, by scorer.LoadRouting
+			case key == routesKey && e.Value.Kind == yaml.SequenceNode:
+				values[key] = inlineRoutes // read where it stands, by httpapi.LoadLegacy
 			case kind == "section" && e.Value.Kind != yaml.MappingNode: // what stands there may be an address with its password
 				d.Fault(e.Value, "%s must be keys and values", key)
 			case kind == "section":

@@ -12,6 +12,7 @@ import (
 	"verdict/scorer"
 	"verdict/scorer/remote"
 	"verdict/scorer/treemodel"
+	"verdict/sync/httpapi"
 )
 
 // parts are what the files of a config say: all that serve decides with, before any connection is made. check makes them and goes no further.
@@ -23,7 +24,8 @@ type parts struct {
 	registry *schemas.Registry // nil: orders are JSON
 	orders   *schemas.Codec
 	labels   *schemas.Codec
-	key      schemas.Path // what the API keys orders by
+	key      schemas.Path     // what the API keys orders by
+	legacy   []httpapi.Legacy // routes of other APIs
 	failures failures
 	bundles  map[string]*scorer.Bundle // :: folder → what it held when it was last loaded; owned by who loads
 }
@@ -55,6 +57,8 @@ func loadParts(cfg *Config) (*parts, error) {
 		note(err)
 	}
 	p.scorer, err = p.loadScorer(cfg)
+	note(err)
+	p.legacy, err = loadLegacy(cfg.Sync.Routes)
 	note(err)
 	if p.features != nil {
 		p.key, err = orderKey(cfg.Orders.Key, p.features, p.schema)

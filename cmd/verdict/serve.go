@@ -299,7 +299,7 @@ func (s *service) server() *http.Server {
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready, Live: s.loops.Live,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		MaxBatch: s.cfg.API.MaxBatch, MaxQueue: s.cfg.API.MaxQueue, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
-		OrderSchema: s.parts.openAPI(), Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,
+		OrderSchema: s.parts.openAPI(), Legacy: s.parts.legacy, Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,
 	})
 }
 

@@ -52,6 +52,7 @@ type Config struct {
 	MaxQueue         time.Duration
 	MaxInFlightBytes int64 // of the bodies of all requests under way, each for 4 KiB at least; 0 is 64 MiB, or two batches if that is more
 
+	Legacy      []Legacy              // routes of other APIs, beside this one's own
 	OrderSchema json.RawMessage       // JSON Schema of an order, for the OpenAPI document; empty: any object
 	Access      Access                // who may call, and how often; zero: everyone, without a limit
 	Metrics     http.Handler          // served at /metrics; nil: not served

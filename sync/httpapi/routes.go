@@ -34,6 +34,9 @@ func (a *api) routes() []route {
 	if a.Metrics != nil {
 		all = append(all, route{describeMetrics(), ScopeAdmin, a.Metrics.ServeHTTP})
 	}
+	for i := range a.Legacy {
+		all = append(all, route{a.Legacy[i].describe(), ScopeDecide, a.decideAs(&a.Legacy[i])})
+	}
 	document := &openAPI{}
 	all = append(all, route{describeOpenAPI(), 0, document.serve})
 	document.render(all, a.OrderSchema, a.guard)

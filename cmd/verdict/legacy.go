@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"verdict/sync/httpapi"
+)
+
+// loadLegacy reads the routes of other APIs: a file, or what stands in verdict.yaml itself; "" is none.
+func loadLegacy(path string) ([]httpapi.Legacy, error) {
+	if path == "" {
+		return nil, nil
+	}
+	var under []string
+	file, inline := strings.CutSuffix(path, inlineRoutes)
+	if inline {
+		under = strings.Split(routesKey, ".")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading sync.routes: %w", err)
+	}
+	return httpapi.LoadLegacy(file, text, under...)
+}
