@@ -124,6 +124,7 @@ func (r *reshaper) reshape(tree *ast.AST) error {
 				all = append(all, entry.AsMapEntry().Key(), entry.AsMapEntry().Value())
 			}
 			e.SetKindCase(r.make.NewCall(e.ID(), callObject, r.make.NewList(r.id(), all, nil)))
+		default: // the rest is as CEL has it
 		}
 	}))
 	return errors.Join(faults...)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -194,9 +195,7 @@ func (ans *answer) name(in map[string]expr.Document) error {
 	if err != nil {
 		return err
 	}
-	for name, d := range whole.Members() {
-		in[name] = d
-	}
+	maps.Insert(in, whole.Members())
 	in["decision"], in["repeat"] = whole, expr.Truth(ans.repeat)
 	return nil
 }
