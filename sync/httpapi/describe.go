@@ -115,3 +115,12 @@ func describeOpenAPI() huma.Operation {
 		}),
 	}
 }
+
+func describeDocs() huma.Operation {
+	return huma.Operation{
+		Method: http.MethodGet, Path: "/docs", OperationID: "docs", Summary: "This document, for people",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "A page without scripts.", Content: map[string]*huma.MediaType{"text/html": {Schema: text()}},
+		}},
+	}
+}

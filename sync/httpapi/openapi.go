@@ -14,6 +14,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// aboutAPI is what the document and the page say of all routes.
+const aboutAPI = "Fraud decisions on orders. " +
+	"Errors are RFC 9457 problems; one with a 4xx or 5xx status left nothing behind, " +
+	"but for a 503 of code kafka_away, whose order may have been on its way to Kafka: send it again, and it has one decision all the same."
+
 // openAPI is the OpenAPI 3.1 document, rendered once from the table of routes.
 type openAPI struct{ body []byte }
 
@@ -40,7 +45,7 @@ func (o *openAPI) render(all []route, orderSchema json.RawMessage, guard *guard)
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
 			Title: "verdict", Version: "1",
-			Description: "Fraud decisions on orders. Errors are RFC 9457 problems; one with a 4xx or 5xx status left nothing behind, but for a 503 of code kafka_away, whose order may have been on its way to Kafka: send it again, and it has one decision all the same.",
+			Description: aboutAPI,
 		},
 		Components: &huma.Components{Schemas: shapes},
 	}

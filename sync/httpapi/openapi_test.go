@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 	}
 	slices.Sort(listed)
 	want := []string{
-		"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}",
+		"GET /docs", "GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/decisions/{order_id}",
 		"POST /v1/decisions", "POST /v1/decisions/batch", "POST /v1/labels", "POST /v1/preview",
 	}
 	if diff := cmp.Diff(want, listed); diff != "" {
@@ -61,7 +62,7 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 	}
 	// What the document lists is routed and nothing else is: any other method is refused, and so is any other path that one might guess.
 	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
-	guesses := []string{"/", "/docs", "/schemas", "/schemas/Order.json", "/openapi", "/openapi.yaml", "/openapi-3.0.json", "/v1", "/v1/previews", "/v1/decisions/o1/x", "/debug/pprof/", "/healthz"}
+	guesses := []string{"/", "/docs/x", "/schemas", "/schemas/Order.json", "/openapi", "/openapi.yaml", "/openapi-3.0.json", "/v1", "/v1/previews", "/v1/decisions/o1/x", "/debug/pprof/", "/healthz"}
 	for _, path := range slices.Concat(slices.Collect(maps.Keys(doc.Paths)), guesses) {
 		for _, method := range methods {
 			status := call(api, method, strings.Replace(path, "{order_id}", "o1", 1), "").Code
@@ -73,6 +74,61 @@ func TestOpenAPIListsExactlyTheRoutes(t *testing.T) {
 				t.Errorf("%s %s: listed %v, status %d", method, path, routed, status)
 			}
 		}
+	}
+}
+
+// The document is one, by the schema that the OpenAPI Initiative publishes (testdata/openapi-3.1.json).
+func TestOpenAPIIsValid(t *testing.T) {
+	_, text := document(t)
+	published, err := os.ReadFile("testdata/openapi-3.1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	for name, text := range map[string][]byte{"published.json": published} {
+		schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compiler.AddResource(name, schema); err != nil {
+			t.Fatal(err)
+		}
+	}
+	schema, err := compiler.Compile("published.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Error(err)
+	}
+	if schema.Validate(map[string]any{"openapi": "3.1.0"}) == nil {
+		t.Error("a document without anything is valid")
+	}
+}
+
+func TestTheDocsPageListsEachRouteAndNeedsNothingFromElsewhere(t *testing.T) {
+	api, text := document(t)
+	page := call(api, http.MethodGet, "/docs", "")
+	wantStatus(t, page, 200)
+	var doc struct{ Paths map[string]any }
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	html := page.Body.String()
+	for path := range doc.Paths {
+		if !strings.Contains(html, " "+path+"</code>") {
+			t.Errorf("%s is not on the page", path)
+		}
+	}
+	if strings.Contains(html, "<script") || strings.Contains(html, "http://") || strings.Contains(html, "https://") || strings.Contains(html, "ZgotmplZ") {
+		t.Errorf("%s", html)
+	}
+	if got := page.Header().Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'") || page.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("%v", page.Header())
 	}
 }
 

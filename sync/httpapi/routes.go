@@ -37,9 +37,10 @@ func (a *api) routes() []route {
 	for i := range a.Legacy {
 		all = append(all, route{a.Legacy[i].describe(), ScopeDecide, a.decideAs(&a.Legacy[i])})
 	}
-	document := &openAPI{}
-	all = append(all, route{describeOpenAPI(), 0, document.serve})
+	document, page := &openAPI{}, &docs{}
+	all = append(all, route{describeOpenAPI(), 0, document.serve}, route{describeDocs(), 0, page.serve})
 	document.render(all, a.OrderSchema, a.guard)
+	page.render(aboutAPI, all)
 	return all
 }
 

@@ -56,7 +56,7 @@ func TestEveryStatus(t *testing.T) {
 		{name: "too deep", call: decisions, body: strings.Repeat(`{"a":`, 5_000) + "1" + strings.Repeat("}", 5_000), status: 400, code: "json_depth"},
 		{name: "bad UTF-8", call: decisions, body: strings.Replace(orderJSON("o1", 5), "c1", "\xff", 1), status: 400, code: "json_syntax"},
 		{name: "no such resource", call: "GET /v1/orders", status: 404, code: "route_unknown"},
-		{name: "no docs page", call: "GET /docs", status: 404, code: "route_unknown"},
+		{name: "the docs page", call: "GET /docs", status: 200, want: map[string]string{"Content-Type": "text/html; charset=utf-8"}},
 		{name: "an empty batch", call: batches, body: " [ ] ", status: 200},
 		{name: "one order as a batch", call: batches, body: orderJSON("o1", 5), status: 400, code: "json_syntax"},
 		{name: "half a batch", call: batches, body: "[" + orderJSON("o1", 5), status: 400, code: "json_syntax"},
