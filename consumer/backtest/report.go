@@ -19,7 +19,7 @@ type Report struct {
 	Method      Method       `json:"method"`
 	Candidates  []Figures    `json:"candidates"`  // in the order of Config.Candidates: the first is the main one
 	Live        *Figures     `json:"live"`        // what was decided live, measured as a candidate; null without live decisions
-	Comparisons []Comparison `json:"comparisons"` // live with each candidate, then the candidates among each other
+	Comparisons []Comparison `json:"comparisons"` // from live to each candidate, then from each candidate to those before it
 	Segments    []Segment    `json:"segments"`    // in the order of Config.Segments
 	Drift       Drift        `json:"drift"`
 }
@@ -31,9 +31,9 @@ type Provenance struct {
 	Labels   []string        `json:"labels"`
 	Live     []string        `json:"live"`
 	Features schemas.Version `json:"features"`
-	Digest   string          `json:"digest"`  // over all decisions
-	Partial  bool            `json:"partial"` // the replay was ended before its history was
-	Through  time.Time       `json:"through"` // with Partial: event time up to which it came
+	Digest   string          `json:"digest"`           // over all decisions
+	Partial  bool            `json:"partial"`          // the replay was ended before its history was
+	Through  time.Time       `json:"through,omitzero"` // with Partial: event time up to which it came
 }
 
 // Headline are the main candidate's figures, under the names that a Gate takes without a path.

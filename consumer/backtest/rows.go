@@ -85,3 +85,15 @@ type Costs struct {
 	Review     float64 // reviewed, whatever it is
 	LostSale   float64 // rejected, and honest
 }
+
+// String returns "fraud", "honest" or "none".
+func (l Label) String() string {
+	switch l {
+	case Fraud:
+		return "fraud"
+	case Honest:
+		return "honest"
+	default:
+		return "none"
+	}
+}
