@@ -8,10 +8,10 @@ import (
 
 // PrecedenceConfig is a Precedence's configuration; the zero value is usable.
 type PrecedenceConfig struct {
-	// Share is how much of its time the lane that yields works while callers' orders come in, above 0 and up to 1; 0 is 0.2. It is what is left of that lane's
+	// Share is how much of its time the lane that yields works while callers' orders come in, above 0 and up to 1; 0 is 0.1. It is what is left of that lane's
 	// throughput then, and it is never nothing.
 	Share float64
-	// Batch is how many records that lane takes at once meanwhile; 0 is 50. Redis and the brokers do a step's commands in a row, so that is what a caller's
+	// Batch is how many records that lane takes at once meanwhile; 0 is 25. Redis and the brokers do a step's commands in a row, so that is what a caller's
 	// order can find before it there.
 	Batch int
 	// Hold is how long after a caller's order the next one is still expected; 0 is 1 s. Callers of less than one order a second meet the other lane at its full speed.
@@ -36,10 +36,10 @@ type Precedence struct {
 // NewPrecedence returns a Precedence that has seen no caller's order yet.
 func NewPrecedence(cfg PrecedenceConfig) *Precedence {
 	if cfg.Share <= 0 || cfg.Share > 1 {
-		cfg.Share = 0.2
+		cfg.Share = 0.1
 	}
 	if cfg.Batch <= 0 {
-		cfg.Batch = 50
+		cfg.Batch = 25
 	}
 	if cfg.Hold <= 0 {
 		cfg.Hold = time.Second

@@ -210,9 +210,9 @@ func defaultConfig() Config {
 		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
 		Reload: ReloadConfig{Interval: 2 * time.Second},
-		Lanes:  LanesConfig{AsyncShare: 0.2, AsyncBatch: 50},
+		Lanes:  LanesConfig{AsyncShare: 0.1, AsyncBatch: 25},
 		API: APIConfig{
-			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxQueue: time.Second, MaxConnections: 10_000, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
+			Listen: ":8080", Grace: 500 * time.Millisecond, Wait: 500 * time.Millisecond, MaxWait: 10 * time.Second, MaxWaiting: 10_000, MaxQueue: time.Second, MaxConnections: 4096, MaxBatch: 500, MaxBatchBytes: 4 << 20, ReplyPartition: -1,
 			Auth: AuthConfig{JWT: JWTConfig{ScopeClaim: "scope", CallerClaim: "sub"}}, TLS: TLSConfig{ClientAuth: "none"},
 		},
 		Admin: AdminConfig{Listen: ":9464", Stalled: 5 * time.Minute},

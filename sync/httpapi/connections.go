@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// LimitConnections returns a listener for a server of this package that takes most connections at once; 0 is 10,000. A few more are taken so that
+// LimitConnections returns a listener for a server of this package that takes most connections at once; 0 is 4,096. A few more are taken so that
 // probes and metrics are answered whatever else is going on: on those every other request is refused. What comes beyond is closed at once.
 func LimitConnections(l net.Listener, most int) net.Listener {
 	if most <= 0 {
@@ -18,8 +18,8 @@ func LimitConnections(l net.Listener, most int) net.Listener {
 }
 
 const (
-	// defaultConnections costs 200 MB at most when all are idle, at 20 kB for a connection's goroutine and buffers.
-	defaultConnections = 10_000
+	// defaultConnections costs 80 MB at most when all are idle, at 20 kB for a connection's goroutine and buffers.
+	defaultConnections = 4096
 	// surplusConnections are for probes and scrapes, of which there are a handful, and for a refusal instead of silence to who comes a little too much.
 	surplusConnections = 100
 )
