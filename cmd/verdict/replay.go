@@ -17,8 +17,6 @@ import (
 	"verdict/consumer/replay"
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
-	"verdict/schemas"
-	"verdict/scorer"
 )
 
 // replayFlags are the flags of verdict replay.
@@ -59,8 +57,8 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.StringVar(&f.labels, "labels", "", "what became known of them: `SRC`")
 	flags.StringVar(&f.schema, "schema", "", "what an order looks like: `FILE` .avsc or JSON Schema (else any object with the fields that the features name)")
 	flags.StringVar(&f.features, "features", "", "the feature set: `FILE`")
-	flags.StringArrayVar(&f.models, "model", nil, "the model bundle: `DIR`")
-	flags.StringArrayVar(&f.policies, "policy", nil, "the policy: `FILE`")
+	flags.StringArrayVar(&f.models, "model", nil, "the model bundle: `DIR`; given several times, candidates that decide in one pass")
+	flags.StringArrayVar(&f.policies, "policy", nil, "the policy: `FILE`; as many as models, or one for all of them (and the other way round)")
 	flags.StringVar(&f.since, "since", "", "write from this `TIME` on (RFC 3339, or a date); earlier orders only warm up")
 	flags.StringVar(&f.until, "until", "", "read no order of this `TIME` or later")
 	flags.Var(&f.lateness, "lateness", "how far behind the newest an order may lie and still find all that it asks for")
@@ -106,9 +104,6 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 // replay makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) replay() (replay.Config, error) {
 	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
-	if len(f.models) > 1 || len(f.policies) > 1 {
-		return cfg, errors.New("one --model and one --policy: comparing several is not there yet")
-	}
 	reach, err := f.reach()
 	if err != nil {
 		return cfg, err
@@ -139,7 +134,7 @@ func (f *replayFlags) replay() (replay.Config, error) {
 	if cfg.Features, err = preprocess.Load(f.features, cfg.Schema); err != nil {
 		return cfg, err
 	}
-	if cfg.Scorer, err = f.scorer(cfg.Schema, cfg.Features.Layout()); err != nil {
+	if cfg.Candidates, err = f.candidates(cfg.Schema, cfg.Features.Layout()); err != nil {
 		return cfg, err
 	}
 	return cfg, f.outputs(&cfg)
@@ -194,30 +189,10 @@ func (d *durationFlag) String() string { return days(time.Duration(*d)) }
 // Type names the kind of value in the help.
 func (d *durationFlag) Type() string { return "DURATION" }
 
-// scorer makes a scorer of --model and --policy; without either there is none.
-func (f *replayFlags) scorer(fields *schemas.Schema, layout *schemas.Layout) (*scorer.Scorer, error) {
-	cfg := scorer.Config{Layout: layout}
-	var err error
-	if len(f.models) > 0 {
-		if cfg.Champion, err = scorer.LoadBundle(f.models[0], modelLoaders()); err != nil {
-			return nil, err
-		}
-	}
-	if len(f.policies) > 0 {
-		if cfg.Policy, err = scorer.LoadPolicy(f.policies[0], fields, layout); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Champion == nil && cfg.Policy == nil {
-		return nil, nil //nolint:nilnil // features only
-	}
-	return scorer.New(cfg)
-}
-
 // outputs reads --write.
 func (f *replayFlags) outputs(cfg *replay.Config) error {
 	write := f.write
-	if write == "" && cfg.Scorer != nil && f.out != "-" {
+	if write == "" && len(cfg.Candidates) > 0 && f.out != "-" {
 		write = "features,decisions"
 	} else if write == "" {
 		write = "features"
@@ -240,7 +215,7 @@ func (f *replayFlags) outputs(cfg *replay.Config) error {
 		}
 	}
 	switch {
-	case cfg.Decide && cfg.Scorer == nil:
+	case cfg.Decide && len(cfg.Candidates) == 0:
 		return errors.New("--write decisions needs --model or --policy")
 	case f.out == "-" && (cfg.Write != replay.CSV || cfg.Decide):
 		return errors.New("--out - writes features as CSV to stdout and nothing else")

@@ -37,6 +37,13 @@ type Summary struct {
 	Latest      time.Duration // of the late: the longest time that one lay behind
 	After       int64         // orders at Until or later: not read
 	Elapsed     time.Duration
+	Digests     []CandidateDigest // of each candidate's decisions
+}
+
+// CandidateDigest is the digest of a candidate's decisions.
+type CandidateDigest struct {
+	Name   string // of the candidate
+	Digest string // see Digest
 }
 
 // PerSecond returns how many orders were read a second.
@@ -67,6 +74,9 @@ func (s Summary) String() string {
 		fmt.Fprintf(&b, ", %d at --until or later", s.After)
 	}
 	fmt.Fprintf(&b, "; %.1f s, %.0f orders/s", s.Elapsed.Seconds(), s.PerSecond())
+	for _, d := range s.Digests {
+		fmt.Fprintf(&b, "\nreplay: digest %s of the decisions by %s", d.Digest, d.Name)
+	}
 	return b.String()
 }
 

@@ -20,11 +20,18 @@ func deciding(t *testing.T, orders string) (cfg replay.Config, out string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Scorer, err = scorer.New(scorer.Config{Layout: cfg.Features.Layout(), Policy: policy}); err != nil {
-		t.Fatal(err)
-	}
+	cfg.Candidates = []replay.Candidate{candidate(t, cfg, nil, policy)}
 	cfg.Write, cfg.Decide = replay.NoFeatures, true
 	return cfg, out
+}
+
+func candidate(t *testing.T, cfg replay.Config, model *scorer.Bundle, policy *scorer.Policy) replay.Candidate {
+	t.Helper()
+	c, err := replay.NewCandidate(cfg.Features.Layout(), model, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestReplayWritesDecisionsStampedWithTheOrdersTime(t *testing.T) {
@@ -74,7 +81,7 @@ func TestReplayWritesTheSameDecisionsWhateverTheBatchSize(t *testing.T) {
 	}
 }
 
-func TestReplayRefusesDecisionsWithoutAScorer(t *testing.T) {
+func TestReplayRefusesDecisionsWithoutACandidate(t *testing.T) {
 	cfg, out := small(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1))))
 	cfg.Decide = true
 	if _, err := replay.Run(t.Context(), cfg); err == nil {

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"verdict/schemas"
-	"verdict/scorer"
 )
 
 // What Run's error wraps when a file of the user's is at fault.
@@ -56,17 +55,16 @@ func checkFields(cfg *Config, orders []item) error {
 	}
 	names := sync.OnceValue(func() []string { return fieldNames(orders) }) // most replays never want them
 	faults := []error{checkUses(ErrFeatures, cfg.File, cfg.Features.Fields(), orders, names)}
-	if policy := policyOf(cfg); policy != nil {
+	var checked []string
+	for i := range cfg.Candidates {
+		policy := cfg.Candidates[i].Policy
+		if policy == nil || slices.Contains(checked, policy.File()) {
+			continue
+		}
+		checked = append(checked, policy.File())
 		faults = append(faults, checkUses(ErrPolicy, policy.File(), policy.Fields(), orders, names))
 	}
 	return errors.Join(faults...)
-}
-
-func policyOf(cfg *Config) *scorer.Policy {
-	if cfg.Scorer == nil {
-		return nil
-	}
-	return cfg.Scorer.Policy()
 }
 
 // checkUses says which of the fields that a file names no order has, or none as the number that is wanted.

@@ -32,9 +32,7 @@ func TestReplayRefusesARuleOnAFieldThatNoOrderHas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Scorer, err = scorer.New(scorer.Config{Layout: cfg.Features.Layout(), Policy: policy}); err != nil {
-		t.Fatal(err)
-	}
+	cfg.Candidates = []replay.Candidate{candidate(t, cfg, nil, policy)}
 	_, err = replay.Run(t.Context(), cfg)
 	if !errors.Is(err, replay.ErrPolicy) || errors.Is(err, replay.ErrFeatures) {
 		t.Fatalf("error %v, want ErrPolicy alone", err)

@@ -43,13 +43,15 @@ type Config struct {
 	Labels   *Location         // nil: no labels
 	Stdin    io.Reader         // what "-" reads
 	Registry *schemas.Registry // of what lies in topics in Avro; nil: it is JSON
-	Schema   *schemas.Schema   // of the orders; nil takes any object, and holds the fields of Features and of Scorer's policy against the first orders
+	Schema   *schemas.Schema   // of the orders; nil takes any object, and holds the fields of Features and of the candidates' policies against the first orders
 
 	Features *preprocess.FeatureSet
 	File     string           // where Features was read from, for messages
 	Store    preprocess.Store // empty, and the replay's own
 	Lateness time.Duration    // how far behind the newest an order may lie and still find all that it asks for
-	Scorer   *scorer.Scorer   // nil: features only
+
+	// Candidates decide the history in one pass, all of them by the same vectors. The first is the main one. None: features only.
+	Candidates []Candidate
 
 	Events consumer.EventTimes // orders outside are dead letters, as live; a file's records have no time, and pass
 	Since  time.Time           // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
@@ -57,7 +59,7 @@ type Config struct {
 	Batch  int                 // orders a step; 0 is 1,000
 
 	Write  Format    // of the features
-	Decide bool      // writes decisions.jsonl, which needs a Scorer
+	Decide bool      // writes decisions.jsonl, and decisions-2.jsonl and so on of further candidates
 	Out    string    // folder of the files
 	Stdout io.Writer // takes the features instead of a file; then no file is written at all
 
@@ -68,8 +70,8 @@ type Config struct {
 
 // Run replays. Files that it was to write are all there when it returns nil, and none of them otherwise.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
-	if cfg.Decide && cfg.Scorer == nil {
-		return Summary{}, errors.New("decisions need a scorer")
+	if cfg.Decide && len(cfg.Candidates) == 0 {
+		return Summary{}, errors.New("decisions need a candidate")
 	}
 	if cfg.Stderr == nil {
 		cfg.Stderr = io.Discard
@@ -100,6 +102,9 @@ func (t *transport) create(cfg *Config, files *outputs) error {
 	if cfg.Terminal {
 		t.letters.tell = overBar{cfg.Stderr}
 	}
+	for i, c := range cfg.Candidates {
+		t.judges = append(t.judges, &judge{Candidate: c, place: i})
+	}
 	if cfg.Stdout != nil {
 		return t.createRows(cfg, bufio.NewWriterSize(cfg.Stdout, bufferSize))
 	}
@@ -109,11 +114,9 @@ func (t *transport) create(cfg *Config, files *outputs) error {
 	}
 	t.letters.file = letters
 	if cfg.Decide {
-		decisions, err := files.create("decisions.jsonl")
-		if err != nil {
+		if err := t.createDecisions(files); err != nil {
 			return err
 		}
-		t.decisions = decisions
 	}
 	if cfg.Write == NoFeatures {
 		return nil
@@ -123,6 +126,22 @@ func (t *transport) create(cfg *Config, files *outputs) error {
 		return err
 	}
 	return t.createRows(cfg, features.Writer)
+}
+
+// createDecisions creates a file for each candidate. The worker writes the first.
+func (t *transport) createDecisions(files *outputs) error {
+	for i, j := range t.judges {
+		file, err := files.create(decisionsFile(i))
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			t.decisions = file
+		} else {
+			j.file = file
+		}
+	}
+	return nil
 }
 
 func (t *transport) createRows(cfg *Config, to *bufio.Writer) (err error) {
@@ -176,13 +195,17 @@ func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
 
 // run takes the history through the worker.
 func (t *transport) run(ctx context.Context, cfg *Config) error {
+	var main *scorer.Scorer
+	if len(t.judges) > 0 {
+		main = t.judges[0].scorer
+	}
 	worker, err := consumer.New(consumer.Config{
 		Transport: t,
 		Orders:    t.orders.codec,
 		Binding:   cfg.Features.Binding(),
 		Extractor: preprocess.NewExtractor(cfg.Features, cfg.Store, cfg.Lateness),
 		Store:     cfg.Store,
-		Scorer:    cfg.Scorer,
+		Scorer:    main,
 		Decisions: schemas.NewDecisionCodec(nil, ""),
 		Events:    cfg.Events,
 		Lane:      "replay",
@@ -206,7 +229,7 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 }
 
 // observe takes the rows of a step. It is the worker's hook, on the worker's goroutine.
-func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.Extracted, _ []schemas.Decision) {
+func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision) {
 	for i := range extracted {
 		if extracted[i].Repeat {
 			t.counts.repeats.Add(1)
@@ -214,6 +237,10 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 		if extracted[i].Conflict {
 			t.counts.conflicts.Add(1)
 		}
+	}
+	if decisions != nil && t.failed == nil {
+		t.step.take(orders, extracted, decisions)
+		t.failed = t.decide()
 	}
 	if t.rows == nil {
 		return
@@ -225,8 +252,12 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 
 func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {
 	c := &t.counts
+	var digests []CandidateDigest
+	for _, j := range t.judges {
+		digests = append(digests, CandidateDigest{Name: j.Name(), Digest: j.digest.String()})
+	}
 	return Summary{
-		Write: cfg.Write, Decide: cfg.Decide,
+		Digests: digests, Write: cfg.Write, Decide: cfg.Decide,
 		Orders: c.orders.Load(), Rows: c.rows.Load(), Decisions: c.decisions.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
 		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), Latest: time.Duration(c.latest.Load()), After: c.after.Load(), Elapsed: elapsed,
 	}

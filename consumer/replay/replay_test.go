@@ -36,6 +36,9 @@ features:
   frauds: {sum: fraud, by: customer, window: 7d}
 `
 
+// newStore returns an empty store.
+func newStore() *memstore.Store { return memstore.New(memstore.Config{}) }
+
 func location(tb testing.TB, s string) *replay.Location {
 	tb.Helper()
 	at, err := replay.ParseLocation(s)

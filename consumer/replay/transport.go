@@ -32,6 +32,9 @@ type transport struct {
 	rows      rowWriter // nil: not wanted
 	pen       *pen      // of rows
 	letters   deadLetters
+	judges    []*judge // the first one's decisions are the worker's
+	step      step
+	failed    error // of the judges
 	counts    counts
 }
 
@@ -164,7 +167,9 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // Commit tells whether the rows so far could be written. There is nothing to be marked as done: a replay that breaks off starts again.
-func (t *transport) Commit(context.Context, *consumer.Batch) error { return t.pen.failed() }
+func (t *transport) Commit(context.Context, *consumer.Batch) error {
+	return errors.Join(t.failed, t.pen.failed())
+}
 
 // far is how far the replay is.
 func (t *transport) far() Far {

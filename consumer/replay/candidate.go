@@ -1,0 +1,134 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"verdict/preprocess"
+	"verdict/schemas"
+	"verdict/scorer"
+)
+
+// Candidate is a model and a policy that decide the history: either alone, or both.
+type Candidate struct {
+	Model  *scorer.Bundle // nil: there are no scores
+	Policy *scorer.Policy // nil: there are no actions
+
+	scorer *scorer.Scorer
+}
+
+// NewCandidate returns the candidate that decides the vectors of a layout by a model and a policy, or why these do not belong together.
+func NewCandidate(layout *schemas.Layout, model *scorer.Bundle, policy *scorer.Policy) (Candidate, error) {
+	if model == nil && policy == nil {
+		return Candidate{}, errors.New("a candidate needs a model or a policy")
+	}
+	s, err := scorer.New(scorer.Config{Layout: layout, Champion: model, Policy: policy})
+	return Candidate{Model: model, Policy: policy, scorer: s}, err
+}
+
+// Name returns what people call the candidate: model@version+policy@version.
+func (c *Candidate) Name() string {
+	switch {
+	case c.Model == nil:
+		return c.Policy.Version().String()
+	case c.Policy == nil:
+		return c.Model.Version().String()
+	default:
+		return c.Model.Version().String() + "+" + c.Policy.Version().String()
+	}
+}
+
+// decisionsFile returns the name of the file of the candidate at place i: the main one's is decisions.jsonl.
+func decisionsFile(i int) string {
+	if i == 0 {
+		return "decisions.jsonl"
+	}
+	return fmt.Sprintf("decisions-%d.jsonl", i+1)
+}
+
+// judge is a candidate at work. The first one's decisions are the worker's own; all others decide the same vectors, beside it.
+type judge struct {
+	Candidate
+
+	place     int     // among the candidates
+	file      *output // nil: the worker writes it, or nobody
+	digest    Digest
+	decisions []schemas.Decision // of a step, side by side with its cases
+	text      []byte
+	err       error // of a step
+}
+
+// step is what the judges are given of one step: the orders that are decided, without repeats.
+type step struct {
+	places    []int // in the worker's slices
+	orders    []schemas.Order
+	vectors   []schemas.FeatureVector
+	decisions []schemas.Decision // of the main candidate, in the worker's slice: by places
+}
+
+// take fills the step with what the worker decided.
+func (s *step) take(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision) {
+	s.places, s.orders, s.vectors, s.decisions = s.places[:0], s.orders[:0], s.vectors[:0], decisions
+	for i := range decisions {
+		if !extracted[i].Repeat {
+			s.places = append(s.places, i)
+			s.orders, s.vectors = append(s.orders, orders[i].Order), append(s.vectors, extracted[i].Vector)
+		}
+	}
+}
+
+// decide has all judges decide the step, each on a goroutine of its own.
+func (t *transport) decide() error {
+	if len(t.judges) == 1 {
+		return t.judges[0].decide(&t.step)
+	}
+	var all sync.WaitGroup
+	for _, j := range t.judges {
+		all.Go(func() { j.err = j.decide(&t.step) })
+	}
+	all.Wait()
+	errs := make([]error, len(t.judges))
+	for i, j := range t.judges {
+		errs[i] = j.err
+	}
+	return errors.Join(errs...)
+}
+
+func (j *judge) decide(s *step) error {
+	if j.place == 0 {
+		for _, place := range s.places {
+			j.digest.Add(&s.decisions[place])
+		}
+		return nil
+	}
+	if cap(j.decisions) < len(s.orders) {
+		j.decisions = make([]schemas.Decision, len(s.orders))
+	}
+	j.decisions = j.decisions[:len(s.orders)]
+	if err := j.scorer.Decide(s.orders, s.vectors, j.decisions); err != nil {
+		return fmt.Errorf("deciding by %s: %w", j.Name(), err)
+	}
+	j.text = j.text[:0]
+	for i, place := range s.places {
+		d, main := &j.decisions[i], &s.decisions[place]
+		d.OrderID, d.OccurredAt, d.DecidedAt, d.Source, d.Content = main.OrderID, main.OccurredAt, main.DecidedAt, main.Source, main.Content
+		j.digest.Add(d)
+		if j.file != nil {
+			j.text = append(schemas.AppendDecision(j.text, d), '\n')
+		}
+	}
+	if j.file == nil {
+		return nil
+	}
+	_, err := j.file.Write(j.text)
+	return err
+}
+
+// decision returns the judge's decision of case i of the step.
+func (j *judge) decision(s *step, i int) *schemas.Decision {
+	if j.place == 0 {
+		return &s.decisions[s.places[i]]
+	}
+	return &j.decisions[i]
+}
