@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -242,4 +243,30 @@ func pointers(p problem) (all []string) {
 		all = append(all, e.Pointer)
 	}
 	return all
+}
+
+// Both kinds of order schema tell all that is wrong, by RFC 6901 pointers.
+func TestEveryFaultOfAnOrderIsTold(t *testing.T) {
+	for name, text := range map[string]string{
+		"o.avsc": `{"type":"record","name":"o","fields":[{"name":"order_id","type":"string"},{"name":"n","type":{"type":"map","values":"double"}},{"name":"l","type":{"type":"array","items":"double"}},{"name":"b","type":"boolean"}]}`,
+		"o.json": `{"type":"object","required":["order_id","b"],"properties":{"order_id":{"type":"string"},"b":{"type":"boolean"},"l":{"type":"array","items":{"type":"number"}},"n":{"type":"object","additionalProperties":{"type":"number"}}}}`,
+	} {
+		schema, err := schemas.ParseSchema(name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld()
+		w.cfg.Decode = func(raw []byte) (schemas.Order, uint64, error) {
+			_, err := schema.DecodeJSON(raw)
+			return schemas.Order{}, 0, err
+		}
+		answer := post(httpapi.New(w.cfg), `{"order_id":true,"n":{"a/b":"x","c~d":"y","fine":1},"l":[1,"x",2,"y"]}`)
+		wantStatus(t, answer, 422)
+		got := pointers(problemIn(t, answer))
+		slices.Sort(got)
+		want := []string{"/b", "/l/1", "/l/3", "/n/a~1b", "/n/c~0d", "/order_id"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s\n%s", name, diff, answer.Body)
+		}
+	}
 }
