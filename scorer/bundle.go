@@ -257,7 +257,7 @@ func (b *Bundle) locate(s *scratch, from *schemas.Layout) error {
 // fits says whether vectors of a layout can be scored.
 func (b *Bundle) fits(layout *schemas.Layout) error {
 	if b.features != "" && b.features != layout.Features.String() {
-		return fmt.Errorf("model %s was trained on features %s, not on %s", b.version, b.features, layout.Features)
+		return fmt.Errorf("%s: model %s was trained on features %s, not on %s", b.files[0], b.version, b.features, layout.Features)
 	}
 	return b.locate(&scratch{}, layout)
 }

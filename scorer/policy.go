@@ -66,19 +66,40 @@ func (p *Policy) Files() []string { return p.files }
 // LoadPolicy reads a policy and its lists, whose paths are relative to it. fields may be nil: then rules may name any field. The error joins all that
 // is wrong, each with file and line.
 func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*Policy, error) {
-	text, err := os.ReadFile(file)
+	d := newPolicyReader(file)
+	d.scope.Fields, d.scope.Features, d.names = fields, layout.Names, append(slices.Clone(layout.Names), "score")
+	p, err := d.read()
+	if err != nil {
+		return nil, err
+	}
+	p.features = layout.Names
+	return p, nil
+}
+
+// CheckPolicy says what is wrong with a policy and its lists as far as that can be told without a feature set: all but what its expressions name.
+func CheckPolicy(file string) error {
+	d := newPolicyReader(file)
+	d.blind = true
+	_, err := d.read()
+	return err
+}
+
+func newPolicyReader(file string) *policyReader {
+	return &policyReader{Document: strictyaml.Document{File: file}, scope: expr.Scope{Score: true, Lists: make(map[string]expr.List)}, sum: sha256.New()}
+}
+
+func (d *policyReader) read() (*Policy, error) {
+	text, err := os.ReadFile(d.File)
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}
-	d := &policyReader{Document: strictyaml.Document{File: file}, scope: expr.Scope{Fields: fields, Features: layout.Names, Score: true, Lists: make(map[string]expr.List)}, sum: sha256.New()}
-	d.names = append(slices.Clone(layout.Names), "score")
 	fmt.Fprintf(d.sum, "policy %d\n", len(text))
 	d.sum.Write(text)
 	p := d.policy(d.Root(text))
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	p.file, p.features, p.files, p.fields, p.scored = file, layout.Names, append([]string{file}, d.files...), d.fields, d.scored
+	p.file, p.files, p.fields, p.scored = d.File, append([]string{d.File}, d.files...), d.fields, d.scored
 	p.version.Hash = hex.EncodeToString(d.sum.Sum(nil))[:16]
 	return p, nil
 }
@@ -87,6 +108,7 @@ func LoadPolicy(file string, fields *schemas.Schema, layout *schemas.Layout) (*P
 type policyReader struct {
 	strictyaml.Document
 
+	blind  bool // it is not known what expressions may name
 	scope  expr.Scope
 	sum    hash.Hash // of the file and its lists
 	names  []string  // what a rule may name beside fields
@@ -194,17 +216,22 @@ func (d *policyReader) condition(n *yaml.Node, id string) *expr.Program {
 
 // compile reads an expression of the policy; nil, with its faults, when it is wrong.
 func (d *policyReader) compile(n *yaml.Node, what, text string) *expr.Program {
-	program, err := expr.Compile(text, d.scope)
-	if err == nil {
+	var program *expr.Program
+	var err error
+	if d.blind {
+		err = expr.CheckSyntax(text)
+	} else {
+		program, err = expr.Compile(text, d.scope)
+	}
+	if err == nil && program != nil {
 		for _, path := range program.FieldPaths() {
 			d.fields = append(d.fields, schemas.FieldUse{Path: path, Line: n.Line, Names: d.names})
 		}
-		return program
 	}
 	for _, f := range expr.Faults(err) {
 		d.Fault(n, "%s: %v", what, f)
 	}
-	return nil
+	return program
 }
 
 func (d *policyReader) thresholds(n *yaml.Node, p *Policy) {

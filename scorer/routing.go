@@ -52,7 +52,7 @@ type RoutingConfig struct {
 	File, Key string
 	Layout    *schemas.Layout           // of the vectors
 	Fields    *schemas.Schema           // of the orders; nil: rules may name any field
-	Entities  map[string][]schemas.Path // :: entity → its fields; what shares are of
+	Entities  map[string][]schemas.Path // :: entity → its fields; what shares are of. nil: not known, and not checked
 	Champion  *Bundle                   // of the orders that no rule takes; nil where it could not be loaded
 	Load      func(dir string) (*Bundle, error)
 }
@@ -192,7 +192,7 @@ func (d *routingReader) share(r *route, what string, found map[string]*yaml.Node
 	if r.entity = d.Text(of, what+": of"); r.entity == "" {
 		return
 	}
-	if r.keys, ok = d.cfg.Entities[r.entity]; !ok {
+	if r.keys, ok = d.cfg.Entities[r.entity]; !ok && d.cfg.Entities != nil {
 		known := slices.Sorted(maps.Keys(d.cfg.Entities))
 		hint := schemas.Meant(r.entity, known)
 		if hint == "" {

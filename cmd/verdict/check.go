@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"verdict/preprocess"
+	"verdict/schemas"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -18,11 +21,11 @@ func newCheckCommand() *cobra.Command {
 		Short: "Read every file that serve would read, and say all that is wrong with them",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(configFileOr(file), os.Environ())
-			if err != nil {
-				return err
+			cfg, badForm := loadConfig(configFileOr(file), os.Environ())
+			if badForm != nil && cfg.Features == "" && cfg.Model == "" && cfg.Policy == "" {
+				return badForm // nothing could be read
 			}
-			bad := cfg.validate()
+			bad := errors.Join(badForm, cfg.validate())
 			_, badLog := newLog(cfg.Log)
 			p, badParts := loadParts(&cfg)
 			access, badAccess := loadAccess(&cfg.API, slog.New(slog.DiscardHandler))
@@ -37,6 +40,9 @@ func newCheckCommand() *cobra.Command {
 			for _, part := range p.scorer.Parts() {
 				fmt.Fprintln(c.OutOrStdout(), part)
 			}
+			if fields := p.scorer.Policy().Fields(); p.schema == nil && len(fields) > 0 {
+				fmt.Fprintln(c.OutOrStdout(), "  orders.schema is any: nothing says whether orders have the fields that the policy names:", fieldNames(fields))
+			}
 			for _, away := range p.scorer.Away() {
 				fmt.Fprintln(c.OutOrStdout(), " ", away)
 			}
@@ -49,6 +55,17 @@ func newCheckCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "the config of serve; without one ./verdict.yaml if it is there, and the environment (VERDICT_…)")
 	return c
+}
+
+// fieldNames returns what fields are called, each once.
+func fieldNames(fields []schemas.FieldUse) string {
+	var names []string
+	for _, f := range fields {
+		if name := f.Path.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // approximationText says what a resolution costs.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -220,11 +221,12 @@ func defaultConfig() Config {
 	}
 }
 
-// loadConfig reads file (an empty name: the environment alone) over the defaults. Its errors name file, line and the nearest right key. What the values
-// are worth is for validate to say.
+// loadConfig reads file (an empty name: the environment alone) over the defaults. Its errors name file, line and the nearest right key; with them comes what could
+// be read, so that check can go on. What the values are worth is for validate to say.
 func loadConfig(file string, environ []string) (Config, error) {
 	keys, secrets := configKeys(reflect.TypeFor[Config](), "")
 	k := koanf.New(".")
+	var bad error
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -232,7 +234,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 		}
 		values, err := configFile(file, text, keys)
 		if err != nil {
-			return Config{}, fmt.Errorf("%w: %w", errInvalid, err)
+			bad = fmt.Errorf("%w: %w", errInvalid, err)
 		}
 		if err := k.Load(confmap.Provider(values, "."), nil); err != nil {
 			return Config{}, fmt.Errorf("reading %s: %w: %w", file, errInvalid, err)
@@ -252,7 +254,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(durationHook, wholeHook, mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
-		return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)
+		bad = errors.Join(bad, fmt.Errorf("reading the config: %w: %w", errInvalid, err))
 	}
 	if cfg.Routing == inlineRouting {
 		cfg.Routing = filepath.Base(file) + inlineRouting
@@ -268,7 +270,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 			*path = filepath.Join(filepath.Dir(file), *path)
 		}
 	}
-	return cfg, nil
+	return cfg, bad
 }
 
 const (
@@ -333,6 +335,7 @@ func configFile(file string, text []byte, keys []string) (map[string]any, error)
 					d.Fault(e.Value, "%s: %v", key, err)
 				} else if _, err := parseDuration(v); durations[key] && v != nil && err != nil {
 					d.Fault(e.Value, "%s: %v", key, err)
+					v = nil
 				}
 				values[key] = v
 			}

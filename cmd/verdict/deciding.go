@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,8 @@ func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
 			made.Routing, err = p.loadRouting(cfg.Routing, made.Champion, load)
 			note(err)
 		}
+	} else {
+		p.readBlind(cfg, made.Champion, load, note)
 	}
 	if len(faults) > 0 || p.features == nil || made.Champion == nil || made.Policy == nil {
 		return nil, errors.Join(faults...)
@@ -48,9 +51,24 @@ func (p *parts) loadScorer(cfg *Config) (*scorer.Scorer, error) {
 	return scorer.New(made)
 }
 
+// readBlind notes what is wrong with policy and routing as far as that can be told while the feature set cannot be read.
+func (p *parts) readBlind(cfg *Config, champion *scorer.Bundle, load func(string) (*scorer.Bundle, error), note func(error)) {
+	if cfg.Policy != "" {
+		note(scorer.CheckPolicy(cfg.Policy))
+		note(fmt.Errorf("%s: what its expressions name is not checked: that takes a feature set that can be read", cfg.Policy))
+	}
+	if cfg.Routing != "" {
+		_, err := p.loadRouting(cfg.Routing, champion, load)
+		note(err)
+	}
+}
+
 // loadRouting reads a routing: a file, or what stands in verdict.yaml itself.
 func (p *parts) loadRouting(path string, champion *scorer.Bundle, load func(string) (*scorer.Bundle, error)) (*scorer.Routing, error) {
-	cfg := scorer.RoutingConfig{File: path, Layout: p.features.Layout(), Fields: p.schema, Entities: p.features.Entities(), Champion: champion, Load: load}
+	cfg := scorer.RoutingConfig{File: path, Fields: p.schema, Champion: champion, Load: load}
+	if p.features != nil {
+		cfg.Layout, cfg.Entities = p.features.Layout(), p.features.Entities()
+	}
 	if file, inline := strings.CutSuffix(path, inlineRouting); inline {
 		cfg.File, cfg.Key = file, routingKey
 	}

@@ -164,7 +164,7 @@ func (o *opened) describe(out io.Writer) {
 	if i.AverageOutput {
 		line("averaged", "yes (random forest)")
 	}
-	line("contributions", map[bool]string{true: "yes", false: "no: the file has no counts, or a tree is too deep"}[i.Contributions])
+	line("contributions", contributionsText(i.Contributions, i.Linear))
 	line("inputs", fmt.Sprintf("%d: %s", len(o.inputs()), strings.Join(o.inputs(), " ")))
 	if len(i.UnusedFeatures) > 0 {
 		line("never split on", strings.Join(i.UnusedFeatures, " "))
@@ -223,4 +223,16 @@ func (o *opened) crossCheck(out io.Writer, golden *scorer.Golden) error {
 		fmt.Fprintln(out, "second engine (leaves): not asked, it does not score this kind of model right")
 	}
 	return nil
+}
+
+// contributionsText says whether a model gives contributions, and why it does not.
+func contributionsText(gives, linear bool) string {
+	switch {
+	case gives:
+		return "yes"
+	case linear:
+		return "no: leaves are linear models, of which LightGBM gives none either"
+	default:
+		return "no: the file has no counts, or a tree is too deep"
+	}
 }

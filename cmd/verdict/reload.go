@@ -42,13 +42,14 @@ type reloader struct {
 	failing bool
 	told    string // the last refusal, which is not told twice
 	stale   bool   // it was told that other keys need a restart
+	fixed   string // what the feature set and the order schema were when it was last told that they need a restart, at first at the start
 }
 
 // newReloader begins with what is served now.
 func newReloader(s *service) *reloader {
 	r := &reloader{file: s.file, environ: os.Environ(), served: s.cfg, named: s.cfg, parts: s.parts, log: s.log}
 	r.seen = r.look()
-	r.tried = r.seen
+	r.tried, r.fixed = r.seen, r.lookFixed()
 	return r
 }
 
@@ -93,6 +94,8 @@ func (r *reloader) reload() {
 	changed, err := r.load()
 	if err != nil {
 		r.failing = true
+		r.seen = r.look() // verdict.yaml may name other files now: they are those that were tried
+		r.tried = r.seen
 		r.parts.metrics.ReloadRefused.Set(1)
 		r.parts.metrics.Reloads.WithLabelValues("refused").Inc()
 		if text := err.Error(); text != r.told {
@@ -122,12 +125,23 @@ func (r *reloader) load() (bool, error) {
 		return false, err
 	}
 	r.tellRestart(cfg)
+	r.tellFixed()
 	next, err := r.parts.loadScorer(&cfg)
 	if err != nil {
-		return false, fmt.Errorf("%w\n(the feature set at work is %s: another one, or another order schema, needs a restart)", err, r.parts.features.Version())
+		return false, r.explain(err)
 	}
 	changed := !slices.Equal(next.Parts(), r.parts.scorer.Parts())
 	return changed, r.parts.scorer.Replace(next)
+}
+
+// explain adds what is at work to a refusal that has to do with it.
+func (r *reloader) explain(err error) error {
+	for _, sign := range []string{"trained on features", "unknown field", "which feature set ", "has no entity"} {
+		if strings.Contains(err.Error(), sign) {
+			return fmt.Errorf("%w\n(the feature set at work is %s: another one, or another order schema, needs a restart)", err, r.parts.features.Version())
+		}
+	}
+	return err
 }
 
 // tellRestart says once that keys have changed which are read at the start alone.
@@ -143,9 +157,24 @@ func (r *reloader) tellRestart(cfg Config) {
 	r.stale = true
 }
 
+// tellFixed says once that files have changed which are read at the start alone.
+func (r *reloader) tellFixed() {
+	now := r.lookFixed()
+	if now == r.fixed {
+		return
+	}
+	r.fixed = now
+	r.log.Warn("the feature set or the order schema has changed: it counts from the next start on", "at_work", r.parts.features.Version().String())
+}
+
+// lookFixed returns a text that is another one when the feature set or the order schema is.
+func (r *reloader) lookFixed() string {
+	return stamp(r.served.Features) + stamp(r.served.Orders.Schema)
+}
+
 // look returns a text that is another one when the files are.
 func (r *reloader) look() string {
-	files := append([]string{r.file, r.named.Policy, strings.TrimSuffix(r.named.Routing, inlineRouting)}, r.parts.scorer.Files()...)
+	files := append([]string{r.file, r.named.Policy, strings.TrimSuffix(r.named.Routing, inlineRouting), r.served.Features, r.served.Orders.Schema}, r.parts.scorer.Files()...)
 	files = append(files, folder(r.named.Model)...)
 	slices.Sort(files)
 	sum := sha256.New()

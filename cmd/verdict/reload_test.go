@@ -313,3 +313,32 @@ func TestAChallengerWhoseServerIsAwayStopsNobody(t *testing.T) {
 		t.Errorf("decided by %+v", d)
 	}
 }
+
+// TestRefusalsSayWhatIsTheMatterOnce changes verdict.yaml to a model that is not there, and the feature set below the running process.
+func TestRefusalsSayWhatIsTheMatterOnce(t *testing.T) {
+	s := newSite(t)
+	ctx := within(t, time.Minute)
+	files, config := ownFiles(t, s, "20ms")
+	p := start(t, "serve", "-c", config)
+	p.ready(ctx)
+	files.change("handbook.yaml", "version: 1", "version: 1 # other")
+	until(t, ctx, func() bool {
+		return strings.Contains(p.log.String(), "the feature set or the order schema has changed: it counts from the next start on")
+	})
+	files.change("verdict.yaml", "model: models/handbook/1", "model: models/handbook/9")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reload_refused") == 1 })
+	files.change("policy.yaml", "version: 1", "version: 2")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reloads_total") == 2 })
+	files.change("verdict.yaml", "model: models/handbook/9", "model: models/handbook/1")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_reload_refused") == 0 })
+	if n := p.metric(ctx, "verdict_reloads_total"); n != 3 {
+		t.Errorf("%v reloads were counted, of two that were refused and one that was applied", n)
+	}
+	said := p.log.String()
+	if strings.Contains(said, "the feature set at work is") {
+		t.Error("a bundle that is not there is blamed on the feature set")
+	}
+	if n := strings.Count(said, "the feature set or the order schema has changed"); n != 1 {
+		t.Errorf("the feature set's change was told %d times", n)
+	}
+}

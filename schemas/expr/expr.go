@@ -145,6 +145,21 @@ func Compile(text string, s Scope) (*Program, error) {
 	return p, nil
 }
 
+// CheckSyntax says what is wrong with text before anybody knows what it may name: its error is as Compile's.
+func CheckSyntax(text string) error {
+	env, err := language()
+	if err != nil {
+		return fmt.Errorf("setting up the expression language: %w", err)
+	}
+	if len(text) > MaxText {
+		return nil // Compile says so
+	}
+	if _, issues := env.Parse(text); issues.Err() != nil {
+		return faultsOf(issues)
+	}
+	return nil
+}
+
 // gives says what is wrong with the kind of an expression's result; "" when nothing is, or only running it can tell.
 func (s *Scope) gives(out *types.Type) string {
 	switch kind := out.Kind(); {
