@@ -96,21 +96,24 @@ type entry struct {
 	ticket  ticket // meant only with a wait
 }
 
-// enter asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it. Who entered must settle.
+// enter takes a place in the queue, asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it.
+// Who entered must settle.
 func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, content uint64, t *terms) entry {
 	e := entry{id: order.ID, content: content}
+	place, away := a.admit(ctx, order.ID, t) // before the store is asked: that takes time too, and its share of an overload
+	if away != nil {
+		e.answer = *away
+		return e
+	}
 	body, fault := a.kept(ctx, order.ID, content)
 	switch {
 	case fault != nil:
+		a.depart(ticket{}, false)
 		e.answer = refusal(order.ID, *fault)
 		return e
 	case body != nil:
+		a.depart(ticket{}, false)
 		e.answer = answer{status: http.StatusOK, order: order.ID, body: body, repeat: true}
-		return e
-	}
-	place, away := a.admit(ctx, order.ID, t)
-	if away != nil {
-		e.answer = *away
 		return e
 	}
 	wait, first, err := a.Desk.Join(order.ID, content)
