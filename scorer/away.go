@@ -9,21 +9,21 @@ import (
 // ErrAway says that what serves a model cannot be reached now, or cannot answer: a Loader's error that wraps it may be gone the next time.
 var ErrAway = errors.New("its server is away")
 
-// Away is the error of a bundle that is sound as far as its files go, but whose model's server is away.
-type Away struct {
+// AwayError is the error of a bundle that is sound as far as its files go, but whose model's server is away.
+type AwayError struct {
 	Version schemas.Version // the bundle's, without a hash
 	Err     error           // wraps ErrAway
 }
 
 // Error returns which model it is, and why it is not there.
-func (a *Away) Error() string { return "model " + a.Version.String() + ": " + a.Err.Error() }
+func (a *AwayError) Error() string { return "model " + a.Version.String() + ": " + a.Err.Error() }
 
 // Unwrap returns the cause.
-func (a *Away) Unwrap() error { return a.Err }
+func (a *AwayError) Unwrap() error { return a.Err }
 
 // Away returns the challengers that are left out since their servers were away when they were loaded; whoever loads the files again tries them again.
-func (s *Scorer) Away() []*Away {
-	var all []*Away
+func (s *Scorer) Away() []*AwayError {
+	var all []*AwayError
 	for _, r := range s.now.Load().away {
 		all = append(all, r.away)
 	}

@@ -57,12 +57,12 @@ func LoadBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 	return b, nil
 }
 
-// awayFrom makes an *Away of an error that a server which is away explains.
+// awayFrom makes an *AwayError of an error that a server which is away explains.
 func awayFrom(v schemas.Version, err error) error {
 	if !errors.Is(err, ErrAway) {
 		return err
 	}
-	return &Away{Version: schemas.Version{Name: v.Name, Version: v.Version}, Err: err}
+	return &AwayError{Version: schemas.Version{Name: v.Name, Version: v.Version}, Err: err}
 }
 
 // OpenBundle reads the bundle in dir without running its golden rows: for the tools that look into a bundle or write these rows. A folder that has no

@@ -12,7 +12,7 @@ import (
 // route says which orders a model is for: those that when matches and, of them, a share by entity.
 type route struct {
 	bundle *Bundle
-	away   *Away         // of a challenger that could not be loaded now, in the place of bundle
+	away   *AwayError    // of a challenger that could not be loaded now, in the place of bundle
 	name   string        // of the model: shares of its versions are the same entities
 	dir    string        // of the bundle, as the file names it
 	line   int           // of the file

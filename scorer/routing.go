@@ -210,7 +210,7 @@ func (d *routingReader) anEntity() string {
 }
 
 // bundle loads a route's model and checks that it can score the vectors. A challenger may be away.
-func (d *routingReader) bundle(dir string, n *yaml.Node, what string, mayBeAway bool) (*Bundle, *Away) {
+func (d *routingReader) bundle(dir string, n *yaml.Node, what string, mayBeAway bool) (*Bundle, *AwayError) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -218,7 +218,7 @@ func (d *routingReader) bundle(dir string, n *yaml.Node, what string, mayBeAway 
 		dir = filepath.Join(filepath.Dir(d.File), dir)
 	}
 	b, err := d.cfg.Load(dir)
-	if away, ok := errors.AsType[*Away](err); ok && mayBeAway {
+	if away, ok := errors.AsType[*AwayError](err); ok && mayBeAway {
 		return nil, away
 	}
 	if err == nil && d.cfg.Layout != nil {
