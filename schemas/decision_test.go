@@ -134,6 +134,23 @@ func TestDecisionIDIsReadFromTheStartOfARecord(t *testing.T) {
 	}
 }
 
+func TestTheTimeOfADecisionIsReadFromItsStart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := schematest.AnyDecision().Draw(t, "decision")
+		want := d.DecidedAt.Truncate(time.Microsecond)
+		for _, raw := range [][]byte{schemas.AppendDecision(nil, &d), schemas.AppendPublic(nil, &d)} {
+			if at, ok := schemas.DecidedAt(raw); !ok || !at.Equal(want) {
+				t.Fatalf("got %v, %v, want %v", at, ok, want)
+			}
+		}
+	})
+	for _, raw := range []string{"", "{}", `{"a":1,"decided_at":"`, `{"a":1,"decided_at":"yesterday"}`, strings.Repeat(" ", 600) + `,"decided_at":"2026-01-01T00:00:00Z"`} {
+		if at, ok := schemas.DecidedAt([]byte(raw)); ok {
+			t.Errorf("%q: %v", raw, at)
+		}
+	}
+}
+
 func TestDecodeDecisionRefusesOtherShapes(t *testing.T) {
 	d := schematest.Decision()
 	whole := string(schemas.AppendDecision(nil, &d))

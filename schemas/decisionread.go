@@ -38,6 +38,18 @@ func DecisionID(raw []byte) (OrderID, error) {
 	return id, nil
 }
 
+// DecidedAt returns when a decision was made, of a record or its public part, without reading the rest of it; false when raw does not say.
+func DecidedAt(raw []byte) (time.Time, bool) {
+	const before = 512 // bytes: an id, an action, a score and a time stand before it, none of which can hold its name
+	_, rest, ok := bytes.Cut(raw[:min(len(raw), before)], []byte(decidedKey))
+	text, _, ended := bytes.Cut(rest, []byte{'"'})
+	if !ok || !ended {
+		return time.Time{}, false
+	}
+	decided, err := time.Parse(time.RFC3339Nano, string(text))
+	return decided, err == nil
+}
+
 func notADecision() *Malformed {
 	return &Malformed{Code: "decision_shape", Detail: "is not the record of a decision"}
 }

@@ -48,6 +48,9 @@ func appendInputs(dst []byte, v *FeatureVector) []byte {
 // inputsKey begins the part of the topic's record that the API does not return. In a string its quotes would be escaped, so it is found by its bytes.
 const inputsKey = `,"inputs":{`
 
+// decidedKey stands before the time of the decision.
+const decidedKey = `,"decided_at":"`
+
 // idKey begins every record of a decision, up to the id itself.
 const idKey = `{"order_id":"`
 
@@ -60,7 +63,7 @@ func appendPublic(dst []byte, d *Decision) []byte {
 	dst = appendNumber(dst, d.Score)
 	dst = append(dst, `,"occurred_at":`...)
 	dst = appendTime(dst, d.OccurredAt)
-	dst = append(dst, `,"decided_at":`...)
+	dst = append(dst, decidedKey[:len(decidedKey)-1]...)
 	dst = appendTime(dst, d.DecidedAt)
 	dst = append(dst, `,"model":`...)
 	dst = appendVersion(dst, d.Model)
