@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,7 +14,7 @@ type Metrics struct {
 	Decisions      *prometheus.CounterVec   // :: action
 	DeadLetters    *prometheus.CounterVec   // :: code
 	Retries        *prometheus.CounterVec   // :: fate: outage, lost
-	Stages         *prometheus.HistogramVec // :: stage, seconds
+	Stages         *prometheus.HistogramVec // :: lane, stage, seconds
 	Latency        *prometheus.HistogramVec // :: lane, seconds from the order's record to its decision published
 	Lateness       *prometheus.HistogramVec // :: lane, seconds of event time behind the newest on the order's partition; of late orders alone
 	Batch          prometheus.Histogram     // orders
@@ -38,9 +39,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	counters := func(name, help, label string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "verdict", Name: name, Help: help}, []string{label})
 	}
-	times := func(name, help, label string) *prometheus.HistogramVec {
+	times := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		// From 0.1 ms, below which nothing of a step is worth a look, to 13 s, by factors of 2 (1.4 would be finer at twice the series).
-		return f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "verdict", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}, []string{label})
+		return f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "verdict", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}, labels)
 	}
 	lateness := prometheus.HistogramOpts{
 		Namespace: "verdict", Name: "order_lateness_seconds", Buckets: latenessBuckets(),
@@ -51,7 +52,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Decisions:      counters("decisions_total", "First decisions, by action.", "action"),
 		DeadLetters:    counters("dead_letters_total", "Records that could not be an order or a label, by what was wrong.", "code"),
 		Retries:        counters("step_retries_total", "Steps that failed: outage (tried again), lost (given to another worker).", "fate"),
-		Stages:         times("stage_duration_seconds", "Time of one stage for a whole batch.", "stage"),
+		Stages:         times("stage_duration_seconds", "Time of one stage for a whole batch; queue is how long its oldest order had waited since its record was written.", "lane", "stage"),
 		Latency:        times("decision_latency_seconds", "From the time of the order's record to its decision being durable.", "lane"),
 		Lateness:       f.NewHistogramVec(lateness, []string{"lane"}),
 		Batch:          f.NewHistogram(prometheus.HistogramOpts{Namespace: "verdict", Name: "batch_orders", Help: "Orders of one step.", Buckets: prometheus.ExponentialBuckets(1, 2, 12)}),
@@ -70,13 +71,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 }
 
-// stage notes how long a stage took.
-func (m *Metrics) stage(name string, began time.Time) {
-	m.Stages.WithLabelValues(name).Observe(time.Since(began).Seconds())
-}
-
 // count notes what a step that succeeded has done.
-func (m *Metrics) count(lane string, k *work) {
+func (w *Worker) count(k *work) {
+	m, lane := w.cfg.Metrics, w.cfg.Lane
 	m.Labels.Add(float64(len(k.labels)))
 	for i := range k.letters {
 		m.DeadLetters.WithLabelValues(k.letters[i].why.Code).Inc()
@@ -87,6 +84,10 @@ func (m *Metrics) count(lane string, k *work) {
 	m.Orders.WithLabelValues(lane).Add(float64(len(k.orders)))
 	m.Batch.Observe(float64(len(k.orders)))
 	latency, now := m.Latency.WithLabelValues(lane), time.Now()
+	if w.cfg.Now != nil { // the records of a replay lie years back
+		oldest := slices.MinFunc(k.records, func(a, b *Record) int { return a.Time.Compare(b.Time) })
+		w.observers[queueStage].Observe(max(0, w.began().Sub(oldest.Time).Seconds())) // clocks differ
+	}
 	for i := range k.standing {
 		if k.extracted[i].Conflict {
 			continue

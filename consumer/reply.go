@@ -14,6 +14,7 @@ const (
 	HeaderReplyTopic     = "kafka_replyTopic"
 	HeaderReplyPartition = "kafka_replyPartition" // 4 bytes, big-endian
 	HeaderTraceparent    = "traceparent"
+	HeaderTracestate     = "tracestate"
 )
 
 // HeaderDeadline is a header of our own on orders: until when its caller waits, in epoch milliseconds as decimal text. Any client may set it.
@@ -42,6 +43,7 @@ type ask struct {
 	partition   int32 // -1 lets the key decide
 	deadline    int64 // epoch milliseconds after which nobody waits; 0 is never
 	trace       *Header
+	state       *Header // of the trace; means nothing without it
 }
 
 // readAsk reads a record's headers. Of one that stands twice the last counts, as Spring has it. What is malformed counts as not said: a reply must not fail for it.
@@ -62,9 +64,30 @@ func readAsk(headers []Header) ask {
 			a.deadline = readDeadline(h.Value)
 		case HeaderTraceparent:
 			a.trace = readTrace(h)
+		case HeaderTracestate:
+			a.state = h
 		}
 	}
 	return a
+}
+
+// tracestate returns what of the trace's state is carried on; "" without a trace.
+func (a *ask) tracestate() string {
+	if a.trace == nil || a.state == nil {
+		return ""
+	}
+	return schemas.CarriedTracestate(string(a.state.Value))
+}
+
+// appendTrace adds the headers of the trace. They are as they came, and not those of a span of ours: what is written twice must be equal.
+func (a *ask) appendTrace(h []Header) []Header {
+	if a.trace != nil {
+		h = append(h, *a.trace)
+	}
+	if state := a.tracestate(); state != "" {
+		h = append(h, Header{HeaderTracestate, []byte(state)})
+	}
+	return h
 }
 
 // readDeadline reads epoch milliseconds in decimal text; 0 when it is none.
@@ -126,11 +149,7 @@ func (a *ask) headers(more []Header) []Header {
 	if a.correlation != nil {
 		h = append(h, *a.correlation)
 	}
-	h = append(h, more...)
-	if a.trace != nil {
-		h = append(h, *a.trace)
-	}
-	return h
+	return a.appendTrace(append(h, more...))
 }
 
 // decisionHeaders returns the headers of a record on the decisions topic.
@@ -140,8 +159,6 @@ func decisionHeaders(r *Record, repeat bool) []Header {
 	if repeat {
 		h = append(h, Header{HeaderRepeat, []byte("true")})
 	}
-	if trace := readAsk(r.Headers).trace; trace != nil {
-		h = append(h, *trace)
-	}
-	return h
+	asked := readAsk(r.Headers)
+	return asked.appendTrace(h)
 }

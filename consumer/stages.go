@@ -52,6 +52,7 @@ func (w *Worker) decode(ctx context.Context, batch *Batch) (*work, error) {
 	k.reset()
 	k.warmUp = batch.WarmUp
 	began, away := time.Now(), false
+	w.timings = timings{decodeStage: {began: began}}
 	for i := range batch.Records {
 		r := &batch.Records[i]
 		err := w.decodeRecord(ctx, k, r)
@@ -73,7 +74,7 @@ func (w *Worker) decode(ctx context.Context, batch *Batch) (*work, error) {
 	if !away {
 		w.away = time.Time{}
 	}
-	w.cfg.Metrics.stage("decode", began)
+	w.done(decodeStage, began)
 	return k, nil
 }
 
@@ -131,7 +132,7 @@ func (w *Worker) learn(ctx context.Context, k *work) error {
 	if len(k.labels) == 0 {
 		return nil
 	}
-	defer w.cfg.Metrics.stage("learn", time.Now())
+	defer w.done(learnStage, time.Now())
 	return w.cfg.Store.Learn(ctx, k.labels)
 }
 
@@ -140,7 +141,7 @@ func (w *Worker) extract(ctx context.Context, k *work) error {
 	if len(k.orders) == 0 {
 		return nil
 	}
-	defer w.cfg.Metrics.stage("extract", time.Now())
+	defer w.done(extractStage, time.Now())
 	var err error
 	k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders)
 	return err
@@ -158,7 +159,7 @@ func (w *Worker) decide(k *work) error {
 		}
 		return nil
 	}
-	defer w.cfg.Metrics.stage("decide", time.Now())
+	defer w.done(decideStage, time.Now())
 	k.decisions = slices.Grow(k.decisions, len(k.orders))[:len(k.orders)]
 	for i := range k.orders {
 		k.rows = append(k.rows, k.orders[i].Order)
@@ -193,7 +194,7 @@ func (w *Worker) keep(ctx context.Context, k *work) error {
 	if len(k.decisions) == 0 {
 		return nil
 	}
-	defer w.cfg.Metrics.stage("keep", time.Now())
+	defer w.done(keepStage, time.Now())
 	k.text = k.text[:0]
 	for i := range k.decisions {
 		start := len(k.text)
@@ -242,7 +243,7 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 
 // publish writes decisions, replies and dead letters, and returns when decisions and dead letters are durable.
 func (w *Worker) publish(ctx context.Context, k *work) error {
-	defer w.cfg.Metrics.stage("publish", time.Now())
+	defer w.done(publishStage, time.Now())
 	for i := range k.extracted {
 		if k.extracted[i].Conflict {
 			k.letters = append(k.letters, letter{record: k.records[i], stage: "TRANSFORMATION", why: conflict})
@@ -285,7 +286,7 @@ func (w *Worker) answer(ctx context.Context, k *work, i int) error {
 
 // commit tells the source that the batch is done.
 func (w *Worker) commit(ctx context.Context, batch *Batch) error {
-	defer w.cfg.Metrics.stage("commit", time.Now())
+	defer w.done(commitStage, time.Now())
 	return w.cfg.Transport.Commit(ctx, batch)
 }
 

@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
 	"verdict/preprocess"
 	"verdict/schemas"
 	"verdict/scorer"
@@ -41,6 +44,7 @@ type Config struct {
 	Now         func() time.Time // stamps decided_at; nil stamps the order's event time, so that a replay writes the same bytes each time
 	Drain       time.Duration    // how long the step at hand may go on after Run's context ends; 0 is 10 s
 	Metrics     *Metrics         // nil measures nothing
+	Tracer      trace.Tracer     // of the orders' traces; nil makes no spans, and costs nothing
 	Log         *slog.Logger     // nil is silent
 
 	// Precedence is shared by the workers of one process; nil lets each take what it can get. First says that this worker's orders are those of waiting callers.
@@ -53,13 +57,16 @@ type Config struct {
 
 // Worker takes records from a Transport and decides them, one batch after the other. One goroutine runs it.
 type Worker struct {
-	cfg      Config
-	sources  map[string]int32 // :: order topic → its part of Arrival.Source
-	replies  map[string]bool  // :: reply topic that may be asked for → true
-	work     work             // owned by step, reused
-	progress atomic.Int64     // when the loop last came round, nanoseconds since 1970
-	reached  progress         // owned by step
-	away     time.Time        // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
+	cfg       Config
+	sources   map[string]int32 // :: order topic → its part of Arrival.Source
+	replies   map[string]bool  // :: reply topic that may be asked for → true
+	observers [stages]prometheus.Observer
+	work      work         // owned by step, reused
+	progress  atomic.Int64 // when the loop last came round, nanoseconds since 1970
+	reached   progress     // owned by step
+	timings   timings      // of the step at hand; owned by step
+	traced    []traced     // owned by trace, reused
+	away      time.Time    // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
 // New returns a worker, or says what cfg lacks.
@@ -82,6 +89,9 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg, sources: make(map[string]int32), replies: make(map[string]bool), reached: make(progress)}
 	for i, topic := range cfg.Topics {
 		w.sources[topic] = int32(i) << partitionBits
+	}
+	for s := range stages {
+		w.observers[s] = cfg.Metrics.Stages.WithLabelValues(cfg.Lane, s.String())
 	}
 	for _, topic := range cfg.ReplyTopics {
 		w.replies[topic] = true
@@ -135,6 +145,7 @@ func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	for try := 0; ; try++ {
 		err := w.step(drained, batch)
 		w.alive()
+		w.trace(drained, batch, err)
 		switch {
 		case err == nil:
 			return nil
@@ -188,7 +199,7 @@ func (w *Worker) step(ctx context.Context, batch *Batch) error {
 	if err := w.commit(ctx, batch); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	w.cfg.Metrics.count(w.cfg.Lane, work)
+	w.count(work)
 	w.reached.late(work, w.cfg.Metrics.Lateness.WithLabelValues(w.cfg.Lane))
 	return nil
 }

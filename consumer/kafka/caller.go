@@ -185,12 +185,13 @@ type Request struct {
 	Correlation []byte    // comes back with the reply
 	Deadline    time.Time // until when the caller waits: the scorer need not reply later. Zero is for ever
 	Traceparent string    // W3C trace context; "" is none
+	Tracestate  string    // of it; "" is none
 }
 
 // Send writes an order to the topic of waiting callers, with the headers that ask for a reply here, and returns when Kafka has acknowledged it. When ctx
 // ends first, the order may still be written later: it is then decided like any other, and a repeat of it gets that decision.
 func (c *Caller) Send(ctx context.Context, r Request) error {
-	headers := make([]kgo.RecordHeader, 0, 5)
+	headers := make([]kgo.RecordHeader, 0, 6)
 	headers = append(headers,
 		kgo.RecordHeader{Key: consumer.HeaderCorrelation, Value: r.Correlation},
 		kgo.RecordHeader{Key: consumer.HeaderReplyTopic, Value: []byte(c.cfg.Topics.Replies)},
@@ -201,6 +202,9 @@ func (c *Caller) Send(ctx context.Context, r Request) error {
 	}
 	if r.Traceparent != "" {
 		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderTraceparent, Value: []byte(r.Traceparent)})
+	}
+	if r.Tracestate != "" {
+		headers = append(headers, kgo.RecordHeader{Key: consumer.HeaderTracestate, Value: []byte(r.Tracestate)})
 	}
 	return c.produce(ctx, &kgo.Record{Topic: c.cfg.Topics.Sync, Partition: -1, Key: r.Key, Value: r.Order, Headers: headers})
 }
