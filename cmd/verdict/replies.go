@@ -41,7 +41,7 @@ func (s *service) submit(ctx context.Context, r httpapi.Request) error {
 	}
 	key, _ := r.Order.Fields.At(s.parts.key).Key() // an order without it has a random partition
 	return s.caller.Send(ctx, kafka.Request{
-		Key: []byte(key), Order: r.Raw, Correlation: r.Correlation, Deadline: r.Deadline, Traceparent: r.Traceparent,
+		Key: []byte(key), Order: r.Raw, Correlation: r.Correlation, Deadline: r.Deadline, Traceparent: r.Traceparent, Tracestate: r.Tracestate,
 	})
 }
 

@@ -66,6 +66,8 @@ type service struct {
 	log     *slog.Logger
 	kafka   *slog.Logger // of the Kafka client
 	metrics *prometheus.Registry
+	role    string
+	tracing *tracing
 
 	state    *state
 	caller   *kafka.Caller // of the API, once its reply partition is found
@@ -78,7 +80,7 @@ type service struct {
 
 // newService reads every file and opens nothing.
 func newService(cfg Config, role string) (*service, error) {
-	s := &service{cfg: cfg, scores: role != "api", answers: role != "scorer", metrics: prometheus.NewRegistry()}
+	s := &service{cfg: cfg, role: role, tracing: &tracing{}, scores: role != "api", answers: role != "scorer", metrics: prometheus.NewRegistry()}
 	if role != "all" && role != "api" && role != "scorer" {
 		return nil, fmt.Errorf("%w usage: --role %q is not all, scorer or api", errInvalid, role)
 	}
@@ -125,6 +127,8 @@ func (s *service) run(ctx context.Context) error {
 	if s.onListen != nil {
 		s.onListen(listener.Addr())
 	}
+	s.tracing = newTracing(ctx, s.role, s.log)
+	defer s.tracing.close(ctx, s.log)
 	s.desk = await.New(await.Config{Max: s.cfg.API.MaxWaiting})
 	server := s.server()
 	served := make(chan error, 1)
@@ -273,7 +277,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
 				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
-				Now: time.Now, Metrics: s.parts.metrics, Log: s.log, Precedence: turns, First: lane.first,
+				Now: time.Now, Metrics: s.parts.metrics, Tracer: s.tracing.tracer, Log: s.log, Precedence: turns, First: lane.first,
 			})
 			if err == nil {
 				s.loops.Add(worker)
@@ -299,7 +303,7 @@ func (s *service) server() *http.Server {
 		Decode: s.decodeOrder, Submit: s.submit, Lookup: s.lookup, Learn: s.learn, Preview: s.preview, Desk: s.desk, Ready: s.ready, Live: s.loops.Live,
 		Wait: s.cfg.API.Wait, MaxWait: s.cfg.API.MaxWait, MaxBytes: int64(s.cfg.Orders.MaxBytes),
 		MaxBatch: s.cfg.API.MaxBatch, MaxQueue: s.cfg.API.MaxQueue, MaxBatchBytes: int64(s.cfg.API.MaxBatchBytes),
-		OrderSchema: s.parts.openAPI(), Legacy: s.parts.legacy, Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Log: s.log,
+		OrderSchema: s.parts.openAPI(), Legacy: s.parts.legacy, Access: s.access.Access, Metrics: metrics, Registerer: s.metrics, Tracer: s.tracing.tracer, Log: s.log,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"verdict/schemas"
 	"verdict/sync/await"
@@ -57,6 +58,7 @@ type Config struct {
 	Access      Access                // who may call, and how often; zero: everyone, without a limit
 	Metrics     http.Handler          // served at /metrics; nil: not served
 	Registerer  prometheus.Registerer // gets the API's own metrics; nil: they are kept nowhere
+	Tracer      trace.Tracer          // of requests; nil makes no spans, and the caller's trace context is carried through as it came
 	Log         *slog.Logger          // tells when a dependency fails and when it works again; nil: slog.Default()
 }
 
@@ -66,7 +68,8 @@ type Request struct {
 	Raw         []byte    // the body as it came
 	Correlation []byte    // goes out as kafka_correlationId and must come back untouched; not to be changed
 	Deadline    time.Time // of the caller: later nobody waits for the reply
-	Traceparent string    // the caller's W3C trace context; "" when there is none, or none that is well formed
+	Traceparent string    // W3C trace context: of the span that sends the order, or as the caller gave it when no spans are made; "" when there is none
+	Tracestate  string    // what is carried of the trace's state; "" is none
 }
 
 type api struct {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"verdict/schemas"
 	"verdict/sync/await"
 )
@@ -29,6 +31,7 @@ type terms struct {
 	patience    time.Duration // how long that is
 	ackBy       time.Time     // until when Kafka may take to have the order
 	traceparent string
+	tracestate  string // "" without a traceparent
 	batched     bool   // it is one of many, and gives way to single ones
 	applied     string // what is said of Prefer; "" when nothing was preferred
 }
@@ -37,7 +40,10 @@ type terms struct {
 func (a *api) termsOf(h http.Header) terms {
 	wish, began := parsePrefer(h["Prefer"]), time.Now()
 	patience := a.patience(wish)
-	return terms{deadline: began.Add(patience), patience: patience, ackBy: began.Add(a.AckTimeout), traceparent: traceparent(h), applied: wish.applied(patience)}
+	parent := traceparent(h)
+	return terms{
+		deadline: began.Add(patience), patience: patience, ackBy: began.Add(a.AckTimeout), traceparent: parent, tracestate: tracestate(h, parent), applied: wish.applied(patience),
+	}
 }
 
 // tell says what was done of Prefer in an answer that is one.
@@ -79,11 +85,15 @@ func (ans *answer) write(w http.ResponseWriter) {
 
 // decideOne brings one order from its bytes to its answer. It is what all routes that ask for decisions share.
 func (a *api) decideOne(ctx context.Context, raw []byte, t *terms) answer {
+	began := time.Now()
+	_, span := a.span(ctx, "decode", trace.SpanKindInternal)
 	order, content, err := a.Decode(raw)
+	end(span, err)
 	if err != nil {
 		return refusal("", problemOf(err))
 	}
 	e := a.enter(ctx, order, raw, content, t)
+	e.times.began = began
 	return a.settle(ctx, &e, t)
 }
 
@@ -94,18 +104,20 @@ type entry struct {
 	wait    *await.Wait // nil when answer is there
 	answer  answer
 	ticket  ticket // meant only with a wait
+	times   times
 }
 
 // enter takes a place in the queue, asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it.
 // Who entered must settle.
 func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, content uint64, t *terms) entry {
-	e := entry{id: order.ID, content: content}
+	e := entry{id: order.ID, content: content, times: times{decoded: time.Now()}}
 	place, away := a.admit(ctx, order.ID, t) // before the store is asked: that takes time too, and its share of an overload
 	if away != nil {
 		e.answer = *away
 		return e
 	}
 	body, fault := a.kept(ctx, order.ID, content)
+	e.times.looked = time.Now()
 	switch {
 	case fault != nil:
 		a.depart(ticket{}, false)
@@ -125,7 +137,9 @@ func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, conten
 	}
 	e.wait, e.ticket = wait, place
 	if first {
-		a.submit(ctx, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: t.deadline, Traceparent: t.traceparent})
+		e.times.sent = time.Now()
+		a.submit(ctx, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: t.deadline}, t)
+		e.times.acked = time.Now()
 	}
 	return e
 }
@@ -179,7 +193,9 @@ func (a *api) kept(ctx context.Context, id schemas.OrderID, content uint64) ([]b
 func (a *api) lookup(ctx context.Context, id schemas.OrderID) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, a.LookupTimeout)
 	defer cancel()
+	limited, span := a.span(limited, "lookup", trace.SpanKindClient)
 	record, ok, err := a.Lookup(limited, id)
+	end(span, err)
 	if err != nil && ctx.Err() != nil {
 		return nil, err // the caller has gone: that says nothing of the store
 	}
@@ -191,10 +207,13 @@ func (a *api) lookup(ctx context.Context, id schemas.OrderID) ([]byte, error) {
 }
 
 // submit hands the order to Kafka for all who share the wait, so it does not end when this caller goes.
-func (a *api) submit(ctx context.Context, wait *await.Wait, order Request) {
+func (a *api) submit(ctx context.Context, wait *await.Wait, order Request, t *terms) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.AckTimeout)
 	defer cancel()
+	ctx, span := a.span(ctx, "submit", trace.SpanKindProducer)
+	order.context(ctx, t)
 	err := a.Submit(ctx, order)
+	end(span, err)
 	a.submits.saw(err)
 	if err != nil {
 		a.Desk.Abort(wait, err)
@@ -216,6 +235,8 @@ const (
 // promises a decision, so the order must be durable, and 503 is not said while the order is likely to arrive yet. (It may even so: what was on the wire when
 // the broker fell silent can reach it later. Then a repeat finds the one decision.)
 func (a *api) await(ctx context.Context, wait *await.Wait, deadline, ackBy time.Time) outcome {
+	ctx, span := a.span(ctx, "wait", trace.SpanKindInternal)
+	defer span.End()
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
@@ -256,6 +277,7 @@ func (a *api) ended(e *entry) answer {
 	if reply.Code != "" {
 		return refusal(e.id, problem{Status: statusOf(reply.Code), Code: reply.Code, Detail: reply.Detail})
 	}
+	a.metrics.measure(&e.times, reply.Body)
 	return answer{status: http.StatusOK, order: e.id, body: reply.Body}
 }
 

@@ -16,6 +16,7 @@ func waitParameters() []*huma.Param {
 			Description: "RFC 7240. `wait=0.05`: how many seconds to wait at most. `respond-async`: do not wait.",
 		},
 		{Name: "traceparent", In: "header", Schema: text(), Description: "W3C Trace Context; carried through Kafka to the decision."},
+		{Name: "tracestate", In: "header", Schema: text(), Description: "With traceparent; its first 32 members within 512 bytes are carried."},
 	}
 }
 

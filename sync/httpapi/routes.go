@@ -49,6 +49,7 @@ func (a *api) mux(all []route) *http.ServeMux {
 	mux := http.NewServeMux()
 	methods := map[string][]string{} // :: path → what is allowed there
 	for _, r := range all {
+		r.handle = a.traced(&r) // inside of what turns requests away: they make no spans
 		mux.HandleFunc(r.Method+" "+r.Path, a.metrics.observe(r.Path, a.guard.protect(r.scope, a.bound(&r))))
 		methods[r.Path] = append(methods[r.Path], r.Method)
 		if r.Method == http.MethodGet {
