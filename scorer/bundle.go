@@ -113,7 +113,7 @@ func OpenBundle(dir string, loaders map[string]Loader) (*Bundle, error) {
 // readSpec reads bundle.yaml, or MLmodel where there is none.
 func readSpec(dir string, loaders map[string]Loader) (*bundleSpec, error) {
 	file := filepath.Join(dir, bundleFile)
-	text, err := readRegular(file)
+	text, err := ReadFile(file, maxManifest)
 	if err == nil {
 		return parseBundle(file, text, loaders)
 	}
@@ -123,7 +123,7 @@ func readSpec(dir string, loaders map[string]Loader) (*bundleSpec, error) {
 	if _, missing := os.Stat(dir); missing != nil {
 		return nil, fmt.Errorf("reading the bundle: %w", missing)
 	}
-	manifest, no := readRegular(filepath.Join(dir, mlflowFile))
+	manifest, no := ReadFile(filepath.Join(dir, mlflowFile), maxManifest)
 	if errors.Is(no, fs.ErrNotExist) {
 		no = err // which names bundle.yaml: few bundles are MLflow's
 	}
@@ -281,24 +281,8 @@ func Within(dir, file string) (string, error) {
 	if rel, err := filepath.Rel(base, path); err != nil || !filepath.IsLocal(rel) {
 		return "", fmt.Errorf("%q is a link to outside of the bundle's folder", file)
 	}
-	return path, regular(path)
-}
-
-// regular refuses what is no plain file: to open a pipe would wait for its writer, for ever.
-func regular(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", path)
-	}
-	return err
-}
-
-// readRegular reads a plain file.
-func readRegular(path string) ([]byte, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
+	_, err = regular(path)
+	return path, err
 }
 
 // hashFiles returns the first 16 hex digits of the SHA-256 of files, each with its name and length. A file that is missing counts as empty.
@@ -313,7 +297,7 @@ func hashFiles(dir string, names ...string) (string, error) {
 }
 
 func hashFile(sum io.Writer, path, name string) error {
-	err := regular(path)
+	info, err := regular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -325,10 +309,6 @@ func hashFile(sum io.Writer, path, name string) error {
 		return fmt.Errorf("opening %s: %w", name, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
-	}
 	fmt.Fprintf(sum, "%s %d\n", name, info.Size())
 	if _, err := io.Copy(sum, f); err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)

@@ -180,7 +180,7 @@ func (d *mlflowReader) pathNames(dir string) (name, version string) {
 
 // registered returns name and version in the registry that the folder was fetched from.
 func registered(dir string) (name, version string, ok bool) {
-	text, err := readRegular(filepath.Join(dir, mlflowOrigin))
+	text, err := ReadFile(filepath.Join(dir, mlflowOrigin), maxManifest)
 	if errors.Is(err, fs.ErrNotExist) || err != nil {
 		return "", "", false
 	}

@@ -170,22 +170,7 @@ func (a *access) watch(ctx context.Context, interval time.Duration) {
 func (a *access) look(ctx context.Context, interval time.Duration, asked chan os.Signal) {
 	go func() {
 		defer signal.Stop(asked)
-		var look <-chan time.Time // nil, which never comes, when the files are not watched
-		if interval > 0 {
-			ticker := time.NewTicker(interval)
-			defer ticker.Stop()
-			look = ticker.C
-		}
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-asked:
-				a.poll(true)
-			case <-look:
-				a.poll(false)
-			}
-		}
+		watchFiles(ctx, interval, asked, func() { a.poll(true) }, func() { a.poll(false) })
 	}()
 }
 

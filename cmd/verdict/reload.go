@@ -58,22 +58,29 @@ func (r *reloader) run(ctx context.Context) {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
 	defer signal.Stop(asked)
-	var look <-chan time.Time // nil, which never comes, when the files are not watched
-	if r.served.Reload.Interval > 0 {
-		ticker := time.NewTicker(r.served.Reload.Interval)
+	watchFiles(ctx, r.served.Reload.Interval, asked, func() {
+		r.told = "" // who asks is answered
+		r.seen = r.look()
+		r.reload()
+	}, r.poll)
+}
+
+// watchFiles calls look each interval (0: never), and load when asked, until ctx ends.
+func watchFiles(ctx context.Context, interval time.Duration, asked <-chan os.Signal, load, look func()) {
+	var tick <-chan time.Time // nil, which never comes, when the files are not watched
+	if interval > 0 {
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		look = ticker.C
+		tick = ticker.C
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-asked:
-			r.told = "" // who asks is answered
-			r.seen = r.look()
-			r.reload()
-		case <-look:
-			r.poll()
+			load()
+		case <-tick:
+			look()
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,7 +43,7 @@ type model struct {
 
 // Load reads a bundle's model file, which says where the model is served, and asks the server what the model takes. It is a scorer.Loader.
 func Load(path string, inputs []string) (scorer.Engine, error) {
-	text, err := os.ReadFile(path)
+	text, err := scorer.ReadFile(path, maxModelFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading where the model is served: %w", err)
 	}

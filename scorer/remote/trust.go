@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"verdict/scorer"
@@ -16,6 +14,8 @@ import (
 const (
 	// maxToken is the longest token in bytes: servers refuse headers not much longer.
 	maxToken = 16 << 10
+	// maxModelFile is the longest model file in bytes: it holds a URL and a few words.
+	maxModelFile = 64 << 10
 	// maxAuthorities is the longest file of certificates, in bytes; all that a system trusts is below it.
 	maxAuthorities = 1 << 20
 )
@@ -43,7 +43,7 @@ func (s *spec) trust() (*tls.Config, error) {
 	if s.caFile == "" {
 		return nil, nil
 	}
-	text, err := readFile(s.caFile, maxAuthorities)
+	text, err := scorer.ReadFile(s.caFile, maxAuthorities)
 	if err != nil {
 		return nil, fmt.Errorf("reading ca_file: %w", err)
 	}
@@ -60,7 +60,7 @@ func (s *spec) authorization() (string, error) {
 	if s.tokenFile == "" {
 		return "", nil
 	}
-	text, err := readFile(s.tokenFile, maxToken)
+	text, err := scorer.ReadFile(s.tokenFile, maxToken)
 	if err != nil {
 		return "", fmt.Errorf("reading token_file: %w", err)
 	}
@@ -74,28 +74,4 @@ func (s *spec) authorization() (string, error) {
 		}
 	}
 	return "Bearer " + string(token), nil
-}
-
-// readFile reads a file of up to so many bytes.
-func readFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("finding it: %w", err)
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening it: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading it: %w", err)
-	case int64(len(text)) > most:
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, most)
-	}
-	return text, nil
 }

@@ -78,7 +78,7 @@ func TestTheTokenIsSentWithEveryRequestAsTheFileHasItThen(t *testing.T) {
 		"hunter2 hunter2":          "token_file: what it holds is no token",
 		"hunter2\r\nX-Admin: 1":    "token_file: what it holds is no token",
 		"hunter2é":                 "token_file: what it holds is no token",
-		strings.Repeat("x", 17000): "is longer than 16384 bytes",
+		strings.Repeat("x", 17000): "is 16384 are the most",
 		"hunter2":                  "the server answers 401 Unauthorized",
 	} {
 		put(text)
@@ -110,7 +110,7 @@ func TestAServerIsTrustedThatTheNamedAuthoritySignedFor(t *testing.T) {
 		"above":             {head + "ca_file: ../ca.pem\n", `ca_file: "../ca.pem" lies outside of the bundle's folder`},
 		"token above":       {"url: " + url + "\ntoken_file: ../token\nca_file: ca.pem\n", `token_file: "../token" lies outside of the bundle's folder`},
 		"token by a link":   {"url: " + url + "\ntoken_file: link\nca_file: ca.pem\n", `token_file: "link" is a link to outside of the bundle's folder`},
-		"token not there":   {"url: " + url + "\ntoken_file: /nowhere/token\nca_file: ca.pem\n", "reading token_file: finding it: stat /nowhere/token"},
+		"token not there":   {"url: " + url + "\ntoken_file: /nowhere/token\nca_file: ca.pem\n", "reading token_file: stat /nowhere/token"},
 		"token is a folder": {"url: " + url + "\ntoken_file: " + filepath.Dir(outside) + "\nca_file: ca.pem\n", "is not a file"},
 		"plain":             {"url: http://h/v2/models/card\nca_file: ca.pem\n", "model.yaml:2: ca_file: the URL is http"},
 		"without a token":   {"url: " + url + "\nca_file: ca.pem\n", "the server answers 401 Unauthorized"},

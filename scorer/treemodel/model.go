@@ -1,11 +1,8 @@
 package treemodel
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"verdict/scorer"
@@ -63,41 +60,11 @@ func Load(path string, inputs []string) (scorer.Engine, error) {
 
 // Open reads a LightGBM text model as it is.
 func Open(path string) (*Model, error) {
-	text, err := readModelFile(path)
+	text, err := scorer.ReadFile(path, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(filepath.Base(path), text)
-}
-
-// readModelFile reads a file that is no larger than a model may be.
-func readModelFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	name := filepath.Base(path)
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
-		return nil, fmt.Errorf("%s is not a file", name)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	defer f.Close()
-	if info.Size() > maxFileBytes {
-		return nil, fmt.Errorf("%s has %d MiB, and a model may have %d", name, info.Size()>>20, maxFileBytes>>20)
-	}
-	// The file may still grow between the two calls.
-	var data bytes.Buffer
-	data.Grow(int(info.Size()) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(f, maxFileBytes+1)); err != nil {
-		return nil, fmt.Errorf("reading the model: %w", err)
-	}
-	if data.Len() > maxFileBytes {
-		return nil, fmt.Errorf("%s has more than %d MiB", name, maxFileBytes>>20)
-	}
-	return data.Bytes(), nil
 }
 
 // Parse reads a LightGBM text model from memory; file is how errors call it.

@@ -22,7 +22,7 @@ func LoadXGBoostBest(path string, inputs []string) (scorer.Engine, error) {
 }
 
 func loadXGBoost(path string, inputs []string, best bool) (scorer.Engine, error) {
-	data, err := readModelFile(path)
+	data, err := scorer.ReadFile(path, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func ParseXGBoostBest(file string, data []byte) (*Model, error) {
 
 // OpenAny reads a model file as it is, of the kind that it looks like: XGBoost's JSON or UBJSON, else LightGBM's text.
 func OpenAny(path string) (*Model, error) {
-	data, err := readModelFile(path)
+	data, err := scorer.ReadFile(path, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
