@@ -65,6 +65,37 @@ func (c *costs) choose(in *expr.Input) (schemas.Action, bool) {
 	return best, true
 }
 
+// HasCosts says whether the policy chooses the action of least expected cost.
+func (p *Policy) HasCosts() bool { return p.cost != nil }
+
+// Thresholds returns from which scores on orders are reviewed and rejected; nil is no such threshold.
+func (p *Policy) Thresholds() (review, reject *float64) {
+	if at := p.review; !math.IsInf(at, 1) {
+		review = &at
+	}
+	if at := p.reject; !math.IsInf(at, 1) {
+		reject = &at
+	}
+	return review, reject
+}
+
+// Costs returns what the policy expects a mistake with an order to cost: a fraud that is approved, a review, an honest order that is rejected. NaN is what
+// cannot be had; all are without a policy of costs, and the review is where the policy's costs have none.
+func (s *Scorer) Costs(order *schemas.Order, vector *schemas.FeatureVector) (chargeback, review, lostSale float64) {
+	d := s.now.Load()
+	none := math.NaN()
+	if d.policy == nil || d.policy.cost == nil {
+		return none, none, none
+	}
+	w := d.borrow()
+	defer d.release(w)
+	c, in := d.policy.cost, d.input(w, order, vector, none)
+	if review = none; c.reviews {
+		review = c.review.at(in)
+	}
+	return c.chargeback.at(in), review, c.lostSale.at(in)
+}
+
 // costs reads the policy's costs.
 func (d *policyReader) costs(n *yaml.Node) *costs {
 	found := d.Only(n, "cost", "chargeback", "review", "lost_sale")

@@ -27,6 +27,7 @@ type replayFlags struct {
 	lateness                         durationFlag
 	out, write                       string
 	config                           string
+	report                           reportFlags
 }
 
 func newReplayCommand() *cobra.Command {
@@ -64,7 +65,8 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.Var(&f.lateness, "lateness", "how far behind the newest an order may lie and still find all that it asks for")
 	flags.StringVar(&f.out, "out", ".", "`DIR` of the files; - writes the features as CSV to stdout, and nothing else")
 	flags.StringVarP(&f.config, "config", "c", "", "the config that says how kafka:// and the schema registry are reached: `FILE`")
-	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions (default features, and decisions with --model or --policy)")
+	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions,report (default features, and decisions with --model or --policy)")
+	f.report.register(flags)
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // unreachable: both are defined above
@@ -88,7 +90,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	done, err := replay.Run(cmd.Context(), cfg)
 	switch {
-	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy):
+	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive):
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	case errors.Is(err, context.Canceled) && f.out == "-":
 		return errors.New("interrupted: what stands on stdout is not all")
@@ -98,7 +100,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("replaying: %w", err)
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
-	return nil
+	return tellGate(cmd.ErrOrStderr(), done)
 }
 
 // replay makes the replay's configuration of the flags, and reads the files that they name.
@@ -137,7 +139,10 @@ func (f *replayFlags) replay() (replay.Config, error) {
 	if cfg.Candidates, err = f.candidates(cfg.Schema, cfg.Features.Layout()); err != nil {
 		return cfg, err
 	}
-	return cfg, f.outputs(&cfg)
+	if err := f.outputs(&cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, f.report.fill(&cfg, &reach)
 }
 
 func (f *replayFlags) times(cfg *replay.Config) (err error) {
@@ -209,15 +214,17 @@ func (f *replayFlags) outputs(cfg *replay.Config) error {
 		case "decisions":
 			cfg.Decide = true
 		case "report":
-			return errors.New("--write: report is not there yet; features and decisions are")
+			if cfg.Report = new(replay.ReportConfig); len(cfg.Candidates) == 0 {
+				return errors.New("--write report needs --model or --policy")
+			}
 		default:
-			return fmt.Errorf("--write: %q is none of features, features:csv, features:parquet, decisions", what)
+			return fmt.Errorf("--write: %q is none of features, features:csv, features:parquet, decisions, report", what)
 		}
 	}
 	switch {
 	case cfg.Decide && len(cfg.Candidates) == 0:
 		return errors.New("--write decisions needs --model or --policy")
-	case f.out == "-" && (cfg.Write != replay.CSV || cfg.Decide):
+	case f.out == "-" && (cfg.Write != replay.CSV || cfg.Decide || cfg.Report != nil):
 		return errors.New("--out - writes features as CSV to stdout and nothing else")
 	default:
 		return nil

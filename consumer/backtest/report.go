@@ -32,6 +32,8 @@ type Provenance struct {
 	Live     []string        `json:"live"`
 	Features schemas.Version `json:"features"`
 	Digest   string          `json:"digest"`           // over all decisions
+	Require  string          `json:"require"`          // the gate that the replay was given, "" for none
+	Met      bool            `json:"met"`              // with Require: it is met
 	Partial  bool            `json:"partial"`          // the replay was ended before its history was
 	Through  time.Time       `json:"through,omitzero"` // with Partial: event time up to which it came
 }

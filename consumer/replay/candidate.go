@@ -57,6 +57,12 @@ type judge struct {
 	decisions []schemas.Decision // of a step, side by side with its cases
 	text      []byte
 	err       error // of a step
+
+	// For a report.
+	mute   bool        // the model cannot tell what its inputs contribute, or nobody asks
+	inputs []int       // where they stand in the vectors
+	row    []float64   // of one case
+	shares [][]float64 // of a step, side by side with its cases: what each input contributed; nil of a case that is not in the sample
 }
 
 // step is what the judges are given of one step: the orders that are decided, without repeats.
@@ -81,11 +87,11 @@ func (s *step) take(orders []preprocess.Arrived, extracted []preprocess.Extracte
 // decide has all judges decide the step, each on a goroutine of its own.
 func (t *transport) decide() error {
 	if len(t.judges) == 1 {
-		return t.judges[0].decide(&t.step)
+		return t.judges[0].work(&t.step, t.report != nil)
 	}
 	var all sync.WaitGroup
 	for _, j := range t.judges {
-		all.Go(func() { j.err = j.decide(&t.step) })
+		all.Go(func() { j.err = j.work(&t.step, t.report != nil) })
 	}
 	all.Wait()
 	errs := make([]error, len(t.judges))
@@ -93,6 +99,14 @@ func (t *transport) decide() error {
 		errs[i] = j.err
 	}
 	return errors.Join(errs...)
+}
+
+func (j *judge) work(s *step, explain bool) error {
+	err := j.decide(s)
+	if err == nil && explain {
+		j.explain(s)
+	}
+	return err
 }
 
 func (j *judge) decide(s *step) error {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"verdict/consumer/backtest"
 )
 
 // counts is what a replay has done so far. Progress reads it while the replay writes it.
@@ -38,6 +40,8 @@ type Summary struct {
 	After       int64         // orders at Until or later: not read
 	Elapsed     time.Duration
 	Digests     []CandidateDigest // of each candidate's decisions
+	Report      *backtest.Report  // nil: none was wanted
+	Gate        string            // what the gate says, a line for each condition; "": there was none
 }
 
 // CandidateDigest is the digest of a candidate's decisions.

@@ -15,6 +15,10 @@ import (
 var (
 	// ErrFeatures says that the feature set names a field that no order has, takes a text for a number, or has a feature named like a column of a file.
 	ErrFeatures = errors.New("the feature set does not fit")
+	// ErrReport says that a report is to read a field that no order has.
+	ErrReport = errors.New("the report does not fit")
+	// ErrLive says that what was decided live cannot be compared with.
+	ErrLive = errors.New("the live decisions cannot be compared with")
 	// ErrPolicy says that a rule names a field that no order has.
 	ErrPolicy = errors.New("the policy does not fit")
 )
@@ -50,8 +54,8 @@ func (t *transport) peek(ctx context.Context) error {
 // checkFields holds the fields that the feature set and the policy name against the orders. Without a schema nothing else would: a misspelt field is
 // missing in every order, and a rule about it never matches.
 func checkFields(cfg *Config, orders []item) error {
-	if !slices.ContainsFunc(orders, func(it item) bool { return len(it.fields) > 0 }) {
-		return nil // no line was an object: each is a dead letter, which says more
+	if !anyFields(orders) {
+		return nil
 	}
 	names := sync.OnceValue(func() []string { return fieldNames(orders) }) // most replays never want them
 	faults := []error{checkUses(ErrFeatures, cfg.File, cfg.Features.Fields(), orders, names)}
@@ -65,6 +69,11 @@ func checkFields(cfg *Config, orders []item) error {
 		faults = append(faults, checkUses(ErrPolicy, policy.File(), policy.Fields(), orders, names))
 	}
 	return errors.Join(faults...)
+}
+
+// anyFields says whether any line was an object. If none was, each is a dead letter, which says more than a field that is not there.
+func anyFields(orders []item) bool {
+	return slices.ContainsFunc(orders, func(it item) bool { return len(it.fields) > 0 })
 }
 
 // checkUses says which of the fields that a file names no order has, or none as the number that is wanted.

@@ -58,6 +58,9 @@ func ParseLocation(s string) (Location, error) {
 // Stdin says whether the location is the standard input.
 func (l Location) Stdin() bool { return l.path == "" }
 
+// InLines says whether the location has JSON lines.
+func (l Location) InLines() bool { return l.encoding == jsonLines }
+
 // String returns the location as people write it.
 func (l Location) String() string {
 	if l.Stdin() {

@@ -58,6 +58,9 @@ type Config struct {
 	Until  time.Time           // orders at or after it are not read; zero: all are
 	Batch  int                 // orders a step; 0 is 1,000
 
+	Live   *Location     // decisions that were made live, with which the candidates are compared in a report; nil: none are known
+	Report *ReportConfig // writes report.json, and report.html; nil: no report
+
 	Write  Format    // of the features
 	Decide bool      // writes decisions.jsonl, and decisions-2.jsonl and so on of further candidates
 	Out    string    // folder of the files
@@ -90,10 +93,15 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := t.run(ctx, &cfg); err != nil {
 		return Summary{}, err
 	}
+	done := t.summary(&cfg, 0)
+	if err := t.writeReport(&cfg, files, &done); err != nil {
+		return Summary{}, err
+	}
 	if err := files.appear(); err != nil {
 		return Summary{}, err
 	}
-	return t.summary(&cfg, time.Since(began)), nil
+	done.Elapsed = time.Since(began)
+	return done, nil
 }
 
 // create creates what the replay writes to.
@@ -160,12 +168,19 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 			return err
 		}
 	}
+	if cfg.Live != nil {
+		decided, err := readLive(ctx, cfg, false)
+		if err != nil {
+			return err
+		}
+		t.live = decided
+	}
 	binding := cfg.Features.Binding()
-	orders, err := openSource(ctx, cfg.Orders, cfg.Stdin, cfg.Schema, cfg.Registry, func(it *item) error {
+	orders, err := openSource(ctx, sourceConfig{from: cfg.Orders, stdin: cfg.Stdin, schema: cfg.Schema, registry: cfg.Registry, sort: func(it *item) error {
 		order, err := schemas.NewOrder(it.fields, binding, it.raw)
 		it.at = order.At
 		return err
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -174,17 +189,37 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 	if err == nil && cfg.Schema == nil {
 		err = checkFields(cfg, t.ahead)
 	}
+	if err == nil {
+		err = t.openReport(cfg)
+	}
 	if err != nil {
 		t.orders.close()
 	}
 	return err
 }
 
+// openReport begins the report, when one is wanted. The first orders are there.
+func (t *transport) openReport(cfg *Config) (err error) {
+	if cfg.Report == nil {
+		return nil
+	}
+	own := *cfg.Report
+	cfg.Report = &own // the caller's stays as it is
+	if err := checkReport(cfg.Report, t.ahead); err != nil {
+		return err
+	}
+	for _, j := range t.judges {
+		j.prepare(cfg.Features.Layout())
+	}
+	t.report, err = newReporter(cfg, t.judges, &t.labels, t.live)
+	return err
+}
+
 func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
-	labels, err := openSource(ctx, *cfg.Labels, cfg.Stdin, nil, cfg.Registry, func(it *item) (err error) {
+	labels, err := openSource(ctx, sourceConfig{from: *cfg.Labels, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(it *item) (err error) {
 		it.label, err = schemas.NewLabel(it.fields)
 		return err
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -238,9 +273,8 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 			t.counts.conflicts.Add(1)
 		}
 	}
-	if decisions != nil && t.failed == nil {
-		t.step.take(orders, extracted, decisions)
-		t.failed = t.decide()
+	if t.failed == nil {
+		t.failed = t.judge(orders, extracted, decisions)
 	}
 	if t.rows == nil {
 		return
@@ -248,6 +282,42 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 	r := t.pen.blank()
 	t.counts.rows.Add(r.take(orders, extracted, t.since))
 	t.pen.write(r)
+}
+
+// judge has the candidates decide a step, and tells what they decided.
+func (t *transport) judge(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision) error {
+	if decisions == nil {
+		return t.warmUp(orders, extracted)
+	}
+	t.step.take(orders, extracted, decisions)
+	if err := t.decide(); err != nil {
+		return err
+	}
+	for i, place := range t.step.places {
+		if t.report == nil {
+			break
+		}
+		if err := t.report.add(&t.step, i, &orders[place], t.judges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warmUp tells the report of orders that nobody decides, where it has to know of them.
+func (t *transport) warmUp(orders []preprocess.Arrived, extracted []preprocess.Extracted) error {
+	if t.report == nil || t.report.cfg.Backtest.Known == nil {
+		return nil
+	}
+	for i := range orders {
+		if extracted[i].Repeat {
+			continue
+		}
+		if err := t.report.known(&orders[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {

@@ -23,6 +23,8 @@ type item struct {
 	at     time.Time        // event time of an order
 	label  schemas.Label
 	bad    error // why it is no order, or no label
+
+	decision *schemas.Decision // of a source of decisions
 }
 
 // run is a number of records that lie one after the other, being decoded.
@@ -36,46 +38,55 @@ type run struct {
 // source reads the records of a location in their order: one goroutine reads, some decode, and next puts the runs back in order. What lies between
 // them is bounded, so memory is too, whatever the length of the history.
 type source struct {
-	at      Location
-	stream  *stream
-	sort    func(*item) error // makes an order or a label of a decoded item; called on several goroutines at once
-	schema  *schemas.Schema   // nil: any object
-	codec   *schemas.Codec    // of schema
-	ordered chan *run         // as read
+	stream *stream
+	sourceConfig
+
+	codec   *schemas.Codec // of schema
+	ordered chan *run      // as read
 	work    chan *run
 	err     error // why the stream ended, set before ordered is closed
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 }
 
+// sourceConfig says what is read, and what is made of it. The functions are called on several goroutines at once.
+type sourceConfig struct {
+	from     Location
+	stdin    io.Reader
+	schema   *schemas.Schema                    // nil: any object
+	registry *schemas.Registry                  // nil: what lies in topics is JSON
+	sort     func(*item) error                  // makes an order or a label of a decoded item
+	read     func(context.Context, *item) error // in place of decoding and sort: makes of an item's text what it is
+}
+
 // openSource starts to read a location.
-func openSource(ctx context.Context, at Location, stdin io.Reader, schema *schemas.Schema, registry *schemas.Registry, sort func(*item) error) (*source, error) {
-	codec, err := schemas.NewCodec(schemas.CodecConfig{Schema: schema, Registry: registry, MaxBytes: MaxLine})
+func openSource(ctx context.Context, cfg sourceConfig) (*source, error) {
+	codec, err := schemas.NewCodec(schemas.CodecConfig{Schema: cfg.schema, Registry: cfg.registry, MaxBytes: MaxLine})
 	if err != nil {
 		return nil, err
 	}
-	in, err := at.open(ctx, stdin)
+	in, err := cfg.from.open(ctx, cfg.stdin)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	decoders := runtime.GOMAXPROCS(0)
 	s := &source{
-		at: at, stream: in, schema: schema, codec: codec, sort: sort, stop: stop,
+		sourceConfig: cfg, stream: in, codec: codec, stop: stop,
 		ordered: make(chan *run, 2*decoders),
 		work:    make(chan *run, 2*decoders),
 	}
 	for range decoders {
 		s.workers.Go(func() { s.decodeRuns(ctx) })
 	}
-	s.workers.Go(func() { s.read(ctx) })
+	s.workers.Go(func() { s.run(ctx) })
 	return s, nil
 }
 
 // close ends the goroutines, then the file.
 func (s *source) close() {
 	s.stop()
-	if s.at.Stdin() {
+	if s.from.Stdin() {
 		return // a read of a terminal or a pipe may never return, and the process is about to end
 	}
 	s.workers.Wait()
@@ -104,11 +115,11 @@ func (s *source) next(ctx context.Context) ([]item, error) {
 	}
 }
 
-func (s *source) read(ctx context.Context) {
+func (s *source) run(ctx context.Context) {
 	defer close(s.ordered)
 	defer close(s.work)
 	var err error
-	switch s.at.encoding {
+	switch s.from.encoding {
 	case avroFile:
 		err = s.readAvro(ctx)
 	case topicRecords:
@@ -118,7 +129,7 @@ func (s *source) read(ctx context.Context) {
 	}
 	s.err = err
 	if !errors.Is(err, io.EOF) {
-		s.err = fmt.Errorf("reading %s: %w", s.at, err)
+		s.err = fmt.Errorf("reading %s: %w", s.from, err)
 	}
 }
 
@@ -177,6 +188,10 @@ func (s *source) decodeLines(ctx context.Context, b *block) []item {
 
 // decode fills an item from its text.
 func (s *source) decode(ctx context.Context, it item) item {
+	if s.read != nil {
+		it.bad = s.read(ctx, &it)
+		return it
+	}
 	if it.fields, _, it.bad = s.codec.Decode(ctx, it.raw); it.bad == nil {
 		it.bad = s.sort(&it)
 	} else {

@@ -34,7 +34,9 @@ type transport struct {
 	letters   deadLetters
 	judges    []*judge // the first one's decisions are the worker's
 	step      step
-	failed    error // of the judges
+	failed    error     // of the judges, or of what is told of their decisions
+	report    *reporter // nil: not wanted
+	live      *live     // nil: nothing is known of what was decided live
 	counts    counts
 }
 
@@ -105,7 +107,7 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 		return append(records, r)
 	}
 	return append(records, consumer.Record{
-		Stream: consumer.Orders, Topic: t.orders.at.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
+		Stream: consumer.Orders, Topic: t.orders.from.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
 	})
 }
 
@@ -136,7 +138,7 @@ func (t *transport) publish(m *consumer.Message) error {
 
 // bury writes a dead letter, whose headers say where its record lay and what is wrong with it.
 func (t *transport) bury(m *consumer.Message) error {
-	letter := deadLetter{File: t.orders.at.String()}
+	letter := deadLetter{File: t.orders.from.String()}
 	for _, h := range m.Headers {
 		switch h.Key {
 		case consumer.HeaderErrorCode:
@@ -150,7 +152,7 @@ func (t *transport) bury(m *consumer.Message) error {
 				return fmt.Errorf("reading the offset of a dead letter: %w", err)
 			}
 			letter.Line = offset + 1
-			if t.orders.at.InTopics() {
+			if t.orders.from.InTopics() {
 				letter.File, letter.Line = place, offset
 			}
 		}

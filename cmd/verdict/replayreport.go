@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"verdict/cmd/verdict/internal/bench"
+	"verdict/consumer"
+	"verdict/consumer/backtest"
+	"verdict/consumer/replay"
+	"verdict/preprocess"
+	"verdict/schemas"
+)
+
+// reportFlags are the flags of verdict replay that are about its report.
+type reportFlags struct {
+	set *pflag.FlagSet
+
+	live, amount, card, require string
+	mature, known               durationFlag
+	knownFrom, drift            string
+	segments                    []string
+	top                         []int
+	budget, bootstrap, examples int
+	seed                        uint64
+}
+
+// reportOnly are the flags that say something about a report alone.
+var reportOnly = [...]string{"mature", "segment", "amount", "card", "top", "budget", "bootstrap", "seed", "examples", "require", "known-delay", "known-from", "drift-base"}
+
+func (f *reportFlags) register(flags *pflag.FlagSet) {
+	f.set = flags
+	flags.StringVar(&f.live, "live", "", "what was decided live, to compare with: `SRC`, the topic of decisions or JSON lines of it")
+	flags.Var(&f.mature, "mature", "report: orders younger than this at the end of what is known count in no figure that needs labels")
+	flags.StringArrayVar(&f.segments, "segment", nil, "report: break all figures down by the values of this `FIELD`; may be given several times")
+	flags.StringVar(&f.amount, "amount", "", "report: the `FIELD` that says what an order is worth (amount, if orders have such a number)")
+	flags.StringVar(&f.card, "card", "", "report: the `ENTITY` or field that tells customers apart, for card precision (the first entity)")
+	flags.IntSliceVar(&f.top, "top", []int{100}, "report: precision at the `K` highest scores of a day; may be a list")
+	flags.IntVar(&f.budget, "budget", 100, "report: how many orders can be reviewed a day: `N`")
+	flags.IntVar(&f.bootstrap, "bootstrap", 200, "report: `N` replicates of the intervals; 0: no intervals")
+	flags.Uint64Var(&f.seed, "seed", 0, "report: of the bootstrap")
+	flags.IntVar(&f.examples, "examples", 10, "report: `N` orders of each kind that are told with their ids; 0: none")
+	flags.StringVar(&f.drift, "drift-base", "", "report: a `TIME` in the week that drift is counted against (the first)")
+	flags.Var(&f.known, "known-delay", "report: leave out orders of customers whose fraud was known this long before; whole days, as the Handbook does with 7d")
+	flags.StringVar(&f.knownFrom, "known-from", "", "report: with --known-delay, frauds from this `TIME` on make a customer known (all)")
+	flags.StringVar(&f.require, "require", "", "report: exit with 1 unless this holds of report.json: `EXPR`, such as \"average_precision >= 0.69 && flips < 0.02\"")
+}
+
+// fill fills in what the flags say of a report, if there is to be one.
+func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
+	if f.live != "" {
+		at, err := reach.location(f.live, consumer.Orders)
+		if err == nil && !at.InLines() && !at.InTopics() || at.Stdin() {
+			err = errors.New("decisions are read from a topic or from JSON lines in a file")
+		}
+		if err != nil {
+			return fmt.Errorf("--live: %w", err)
+		}
+		cfg.Live = &at
+	}
+	if cfg.Report == nil {
+		for _, name := range reportOnly {
+			if f.set.Changed(name) {
+				return fmt.Errorf("--%s is about a report: --write report", name)
+			}
+		}
+		return nil
+	}
+	r := cfg.Report
+	if err := errors.Join(f.backtest(&r.Backtest), f.gate(r)); err != nil {
+		return err
+	}
+	r.Amount, r.Guess = schemas.ParsePath("amount"), true
+	if f.amount != "" {
+		r.Amount, r.Guess = schemas.ParsePath(f.amount), false
+	}
+	for _, field := range f.segments {
+		r.Segments = append(r.Segments, schemas.ParsePath(field))
+	}
+	r.Customer, r.CustomerKey = customerOf(cfg.Features, f.card)
+	r.Provenance = backtest.Provenance{Program: bench.Version(), Orders: []string{cfg.Orders.String()}, Labels: locations(cfg.Labels), Live: locations(cfg.Live)}
+	return nil
+}
+
+// backtest reads what needs no feature set, and the gate.
+func (f *reportFlags) backtest(b *backtest.Config) (err error) {
+	b.Mature, b.TopK, b.Budget, b.Seed = time.Duration(f.mature), f.top, f.budget, f.seed
+	if b.Bootstrap, b.Examples = f.bootstrap, f.examples; b.Bootstrap == 0 {
+		b.Bootstrap = -1 // none; what a Config leaves open is another number
+	}
+	if b.Examples == 0 {
+		b.Examples = -1
+	}
+	if b.Base, err = parseTime(f.drift); err != nil {
+		return fmt.Errorf("--drift-base: %w", err)
+	}
+	if !f.set.Changed("known-delay") {
+		if f.knownFrom != "" {
+			return errors.New("--known-from goes with --known-delay")
+		}
+		return nil
+	}
+	b.Known = &backtest.Known{Delay: time.Duration(f.known)}
+	if b.Known.From, err = parseTime(f.knownFrom); err != nil {
+		return fmt.Errorf("--known-from: %w", err)
+	}
+	return nil
+}
+
+// gate reads --require.
+func (f *reportFlags) gate(r *replay.ReportConfig) (err error) {
+	if f.require == "" {
+		return nil
+	}
+	r.Require = f.require
+	if r.Gate, err = backtest.Require(f.require); err != nil {
+		return fmt.Errorf("--require: %w", err)
+	}
+	return nil
+}
+
+// customerOf returns the key of an entity, or else of a field, of that name; of none the first entity's.
+func customerOf(features *preprocess.FeatureSet, name string) (string, []schemas.Path) {
+	entities := features.Entities()
+	if name != "" {
+		if key, ok := entities[name]; ok {
+			return name, key
+		}
+		return name, []schemas.Path{schemas.ParsePath(name)}
+	}
+	// The file's first entity begins with the partition key; of several that do the one of fewest fields tells customers apart.
+	first := features.PartitionKey().String()
+	for one, key := range entities {
+		if key[0].String() != first {
+			continue
+		}
+		if was := entities[name]; name == "" || len(key) < len(was) || len(key) == len(was) && one < name {
+			name = one
+		}
+	}
+	return name, entities[name]
+}
+
+func locations(at *replay.Location) []string {
+	if at == nil {
+		return []string{}
+	}
+	return []string{at.String()}
+}
+
+// errGate says that the report does not pass.
+var errGate = errors.New("the gate is not met")
+
+// tellGate tells what the gate says; its error is that the report does not pass.
+func tellGate(to io.Writer, done replay.Summary) error {
+	if done.Gate == "" {
+		return nil
+	}
+	for line := range strings.SplitSeq(done.Gate, "\n") {
+		fmt.Fprintln(to, "require:", line)
+	}
+	if !done.Report.Provenance.Met {
+		return errGate
+	}
+	return nil
+}
