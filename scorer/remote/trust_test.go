@@ -78,7 +78,7 @@ func TestTheTokenIsSentWithEveryRequestAsTheFileHasItThen(t *testing.T) {
 		"hunter2 hunter2":          "token_file: what it holds is no token",
 		"hunter2\r\nX-Admin: 1":    "token_file: what it holds is no token",
 		"hunter2é":                 "token_file: what it holds is no token",
-		strings.Repeat("x", 17000): "is 16384 are the most",
+		strings.Repeat("x", 17000): "16384 are the most",
 		"hunter2":                  "the server answers 401 Unauthorized",
 	} {
 		put(text)
