@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
 	"verdict/consumer"
 	"verdict/preprocess"
 	"verdict/preprocess/memstore"
@@ -18,6 +22,7 @@ import (
 // endless gives batches of new orders until n are given; what is published is dropped.
 type endless struct {
 	size, n, given int
+	traced         bool // each order brings a trace that is recorded
 	batch          consumer.Batch
 }
 
@@ -33,6 +38,9 @@ func (e *endless) Poll(context.Context) (*consumer.Batch, error) {
 			Topic: "orders", Offset: int64(e.given), Time: at, Key: []byte("k"), Value: fmt.Appendf(nil,
 				`{"order_id":"o%d","occurred_at":%q,"customer_id":"%d","terminal_id":"%d","amount":%d.5}`, e.given, at.Format(time.RFC3339), e.given*7%5000, e.given*11%10000, e.given%100),
 		})
+		if e.traced {
+			e.batch.Records[len(e.batch.Records)-1].Headers = []consumer.Header{textHeader("traceparent", fmt.Sprintf("00-%032x-%016x-01", e.given, e.given))}
+		}
 	}
 	return &e.batch, nil
 }
@@ -40,7 +48,8 @@ func (e *endless) Poll(context.Context) (*consumer.Batch, error) {
 func (e *endless) Publish(context.Context, []consumer.Message) error { return nil }
 func (e *endless) Commit(context.Context, *consumer.Batch) error     { return nil }
 
-// BenchmarkStep is the whole path in memory, but for Kafka: the Handbook's 15 features, 100 trees, a policy. An op is an order (its making included).
+// BenchmarkStep is the whole path in memory, but for Kafka: the Handbook's 15 features, 100 trees, a policy. An op is an order (its making included). Traced, every
+// order is recorded, and what the queue of spans does not take is dropped.
 func BenchmarkStep(b *testing.B) {
 	const example = "../deploy/example/"
 	features, err := preprocess.Load(example+"handbook.yaml", schemas.DefaultOrderSchema())
@@ -63,13 +72,18 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, size := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()))
+	for _, c := range []struct {
+		name   string
+		size   int
+		tracer oteltrace.Tracer
+	}{{"batch=1", 1, nil}, {"batch=16", 16, nil}, {"batch=256", 256, nil}, {"batch=1/traced", 1, provider.Tracer("")}, {"batch=256/traced", 256, provider.Tracer("")}} {
+		b.Run(c.name, func(b *testing.B) {
 			store := memstore.New(memstore.Config{})
 			w, err := consumer.New(consumer.Config{
-				Transport: &endless{size: size, n: b.N}, Orders: codec, Labels: codec, Binding: features.Binding(),
+				Transport: &endless{size: c.size, n: b.N, traced: c.tracer != nil}, Orders: codec, Labels: codec, Binding: features.Binding(),
 				Extractor: preprocess.NewExtractor(features, store, 0), Store: store, Scorer: s, Ledger: consumer.NewMemLedger(100_000),
-				Decisions: schemas.NewDecisionCodec(nil, ""), Lane: "bench", Topics: []string{"orders"}, Now: time.Now,
+				Decisions: schemas.NewDecisionCodec(nil, ""), Lane: "bench", Topics: []string{"orders"}, Now: time.Now, Tracer: c.tracer,
 			})
 			if err != nil {
 				b.Fatal(err)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"verdict/schemas"
 	"verdict/sync/await"
@@ -451,8 +453,17 @@ func TestMetricsHoldNoIDs(t *testing.T) {
 	}
 }
 
-func BenchmarkPOST(b *testing.B) {
+func BenchmarkPOST(b *testing.B) { benchmarkPOST(b, newWorld()) }
+
+// BenchmarkTracedPOST records every request; what the queue of spans does not take is dropped.
+func BenchmarkTracedPOST(b *testing.B) {
 	w := newWorld()
+	w.cfg.Tracer = sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter())).Tracer("")
+	benchmarkPOST(b, w)
+}
+
+func benchmarkPOST(b *testing.B, w *world) {
+	b.Helper()
 	w.cfg.Registerer = prometheus.NewRegistry()
 	cfg := w.cfg
 	public := []byte(`{"order_id":"o1","action":"approve"}`)
