@@ -1,0 +1,160 @@
+package backtest_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verdict/consumer/backtest"
+)
+
+// normal returns rows of which a part is fraud and scores are normal, those of frauds higher by the separation; of each customer so many alike.
+func normal(seed uint64, customers, each int, rate, separation float64) []backtest.Row {
+	from := rand.New(rand.NewPCG(seed, 1))
+	var rows []backtest.Row
+	for c := range customers {
+		label, score := backtest.Honest, from.NormFloat64()
+		if from.Float64() < rate {
+			label, score = backtest.Fraud, score+separation
+		}
+		for i := range each {
+			rows = append(rows, backtest.Row{
+				At: start + int64(c), ID: fmt.Sprint(c, "-", i), Customer: uint64(c) + 1, Scores: []float64{score, score + 0.3*from.NormFloat64()}, Label: label,
+			})
+		}
+	}
+	return rows
+}
+
+func two(replicates int) backtest.Config {
+	return backtest.Config{Candidates: []backtest.Candidate{{Name: "a"}, {Name: "b"}}, Customer: "customer", Bootstrap: replicates, Seed: 5}
+}
+
+func width(i *backtest.Interval) float64 { return float64(i.High - i.Low) }
+
+// deLong returns the standard error of the AUC (DeLong, DeLong, Clarke-Pearson 1988).
+func deLong(rows []backtest.Row) float64 {
+	var frauds, honest []float64
+	for i := range rows {
+		if rows[i].Label == backtest.Fraud {
+			frauds = append(frauds, rows[i].Scores[0])
+		} else {
+			honest = append(honest, rows[i].Scores[0])
+		}
+	}
+	variance := func(of, against []float64, sign float64) float64 {
+		var sum, square float64
+		for _, x := range of {
+			n := 0.0
+			for _, y := range against {
+				if sign*(x-y) > 0 {
+					n++
+				}
+			}
+			n /= float64(len(against))
+			sum, square = sum+n, square+n*n
+		}
+		n := float64(len(of))
+		return (square/n - sum/n*sum/n) / (n - 1)
+	}
+	return math.Sqrt(variance(frauds, honest, 1) + variance(honest, frauds, -1))
+}
+
+func TestIntervalsAreAsWideAsDeLongs(t *testing.T) {
+	rows := normal(1, 3000, 1, 0.1, 1)
+	r := collect(t, two(1000), rows)
+	got, want := width(r.Candidates[0].AUCInterval)/(2*1.96), deLong(rows)
+	if math.Abs(got/want-1) > 0.1 {
+		t.Errorf("standard error %v, want %v", got, want)
+	}
+}
+
+func TestOrdersOfOneCustomerAreDrawnTogether(t *testing.T) {
+	rows := normal(1, 1000, 5, 0.1, 1)
+	var first []backtest.Row
+	for i := 0; i < len(rows); i += 5 {
+		first = append(first, rows[i])
+	}
+	once, many := collect(t, two(300), first), collect(t, two(300), rows)
+	a, b := once.Candidates[0].AUCInterval, many.Candidates[0].AUCInterval
+	if math.Abs(width(b)/width(a)-1) > 0.02 {
+		t.Errorf("five orders alike of each customer give %v, one gives %v", b, a)
+	}
+	for i := range rows {
+		rows[i].Customer = 0
+	}
+	alone := collect(t, two(300), rows).Candidates[0].AUCInterval
+	if ratio := width(b) / width(alone); ratio < 1.9 || ratio > 2.6 { // √5 = 2.2
+		t.Errorf("orders drawn alone give intervals %.2f times narrower, want √5", ratio)
+	}
+}
+
+func TestIntervalsHoldTheTruthAsOftenAsTheySay(t *testing.T) {
+	const runs, separation = 200, 1.2
+	truth := 0.5 * math.Erfc(-separation/2) // Φ(separation ÷ √2)
+	held, gains := 0, 0
+	for i := range runs {
+		rows := normal(uint64(100+i), 800, 1, 0.1, separation)
+		r := collect(t, two(200), rows)
+		if in := r.Candidates[0].AUCInterval; float64(in.Low) <= truth && truth <= float64(in.High) {
+			held++
+		}
+		noisy := 0.5 * math.Erfc(-separation/2/math.Sqrt(1+0.3*0.3))
+		if in := r.Comparisons[0].AUC.Interval; float64(in.Low) <= truth-noisy && truth-noisy <= float64(in.High) {
+			gains++
+		}
+	}
+	if held < runs*90/100 || held > runs*99/100 || gains < runs*90/100 || gains > runs*99/100 {
+		t.Errorf("the truth lies in %d of %d intervals, the true gain in %d", held, runs, gains)
+	}
+}
+
+func TestIntervalsAreReproducible(t *testing.T) {
+	rows := normal(3, 500, 2, 0.2, 1)
+	cfg := two(50)
+	first, again := collect(t, cfg, rows), collect(t, cfg, rows)
+	if diff := cmp.Diff(first, again, equalNumbers); diff != "" {
+		t.Error(diff)
+	}
+	cfg.Seed = 6
+	if other := collect(t, cfg, rows); *other.Candidates[0].AUCInterval == *first.Candidates[0].AUCInterval {
+		t.Error("another seed gives the same interval")
+	}
+}
+
+// A gain's replicates are of the same customers on both sides: a candidate against its like has none, however wide its own interval.
+func TestGainOfTheSameScoresIsNothing(t *testing.T) {
+	rows := normal(4, 400, 1, 0.1, 1)
+	for i := range rows {
+		rows[i].Scores[1] = 2 * rows[i].Scores[0]
+	}
+	g := collect(t, two(100), rows).Comparisons[0].AUC
+	if g.Gain != 0 || *g.Interval != (backtest.Interval{}) || g.From != g.To {
+		t.Errorf("%+v, %+v", g, g.Interval)
+	}
+}
+
+func TestGainsAreOverOrdersWithBothScores(t *testing.T) {
+	rows := normal(5, 400, 1, 0.2, 1)
+	var both []backtest.Row
+	for i := range rows {
+		switch i % 5 {
+		case 0:
+			rows[i].Scores[0] = math.NaN()
+		case 1:
+			rows[i].Scores[1] = math.NaN()
+		default:
+			both = append(both, rows[i])
+		}
+	}
+	got, want := collect(t, two(50), rows).Comparisons[0], collect(t, two(50), both).Comparisons[0]
+	if diff := cmp.Diff(want.AUC, got.AUC, within); diff != "" || got.Orders != len(both) {
+		t.Errorf("of %d orders, want %d (-want +got):\n%s", got.Orders, len(both), diff)
+	}
+	if diff := cmp.Diff(want.AtK, got.AtK, within); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
