@@ -17,6 +17,9 @@ const DefaultTimeout = 50 * time.Millisecond
 // calls whose context has no deadline.
 const maxWait = 2 * time.Second
 
+// dialTimeout is how long a connection may take: a lost packet and its repeat.
+const dialTimeout = time.Second
+
 // poolSize is how many connections a process may hold: a thousand callers who all look their order up at once shared too few of the default (10 a core).
 const poolSize = 128
 
@@ -28,7 +31,7 @@ type DialConfig struct {
 	Username, Password string
 	DB                 int // not with a cluster
 	TLS                *tls.Config
-	Timeout            time.Duration                                                     // for connecting and for one small command; zero is DefaultTimeout
+	Timeout            time.Duration                                                     // for one small command; zero is DefaultTimeout
 	Dialer             func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the net package's
 }
 
@@ -57,7 +60,9 @@ func Options(cfg DialConfig) *redis.UniversalOptions {
 		DialerRetryTimeout: time.Millisecond,
 		// Without this a context that ends after 100 ms waits for the 5 s of the default timeout.
 		ContextTimeoutEnabled: true,
-		DialTimeout:           cfg.Timeout,
+		// A call does not wait for longer than its own time, but the connection is made all the same, and the next call finds it. On a machine that is short
+		// of processor time one takes longer than Redis may for a command; given up each time, it would never be there.
+		DialTimeout:           max(cfg.Timeout, dialTimeout),
 		ReadTimeout:           maxWait,
 		WriteTimeout:          maxWait,
 		PoolTimeout:           cfg.Timeout,
