@@ -62,11 +62,11 @@ func Options(cfg DialConfig) *redis.UniversalOptions {
 		ContextTimeoutEnabled: true,
 		// A call does not wait for longer than its own time, but the connection is made all the same, and the next call finds it. On a machine that is short
 		// of processor time one takes longer than Redis may for a command; given up each time, it would never be there.
-		DialTimeout:           max(cfg.Timeout, dialTimeout),
-		ReadTimeout:           maxWait,
-		WriteTimeout:          maxWait,
-		PoolTimeout:           cfg.Timeout,
-		PoolSize:              poolSize,
+		DialTimeout:  max(cfg.Timeout, dialTimeout),
+		ReadTimeout:  maxWait,
+		WriteTimeout: maxWait,
+		PoolTimeout:  cfg.Timeout,
+		PoolSize:     poolSize,
 		// RESP2: no pushes between the replies of a pipeline, and nothing of RESP3 is used. The extras cost a round trip for each new connection.
 		Protocol:                 2,
 		DisableIdentity:          true,
