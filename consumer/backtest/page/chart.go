@@ -1,0 +1,190 @@
+package page
+
+import (
+	"math"
+	"strings"
+)
+
+// A chart's drawing area in its own pixels. It is narrow, so that its letters can be read on a phone too.
+const (
+	chartWidth, chartHeight   = 440, 300
+	plotLeft, plotRight       = 54, 416
+	plotTop, plotBottom       = 14, 250
+	maxTicks, maxTicksOfDates = 6, 6
+)
+
+// kind says how an axis writes its values; the script knows the same words.
+type kind string
+
+const (
+	rates    kind = "rate"
+	percents kind = "percent"
+	counts   kind = "count"
+	amounts  kind = "money"
+	dates    kind = "date"
+)
+
+// axis is one side of a chart: from Lo to Hi.
+type axis struct {
+	Label  string
+	Kind   kind
+	Lo, Hi float64
+	Log    bool
+	Ticks  []tick
+}
+
+type tick struct{ At, Text string }
+
+// line is one curve: a path of straight pieces. Subject is whose it is, for the switch of candidates.
+type line struct {
+	Name, Class, Subject string
+	D                    string
+	Dots                 []dot
+}
+
+type dot struct{ X, Y, Text string }
+
+// chart is drawn by the template "chart": an SVG, its legend, and the same in figures.
+type chart struct {
+	ID, Title, Note string
+	About           string // what a screen reader says of it
+	Subject         string // "": of all
+	X, Y            axis
+	Lines           []line
+	Diagonal        string // a path to hold curves against, drawn faintly
+	Marker          bool   // a line that the script moves to the chosen threshold
+	Table           *table
+}
+
+// table is drawn by the template "table". The first column is words, the others are figures.
+type table struct {
+	Caption string
+	Head    []string
+	Rows    [][]string
+	Words   bool // all columns are words
+}
+
+func (c *chart) x() scale {
+	return scale{lo: c.X.Lo, hi: c.X.Hi, from: plotLeft, to: plotRight, log: c.X.Log}
+}
+
+func (c *chart) y() scale {
+	return scale{lo: c.Y.Lo, hi: c.Y.Hi, from: plotBottom, to: plotTop, log: c.Y.Log}
+}
+
+// lay sets the ticks of both axes, once their ends are known.
+func (c *chart) lay() {
+	c.X.lay(c.x())
+	c.Y.lay(c.y())
+}
+
+func (a *axis) lay(s scale) {
+	at := steps(a.Lo, a.Hi, maxTicks-1)
+	switch {
+	case a.Log:
+		at = decades(a.Lo, a.Hi)
+		for len(at) > maxTicks {
+			at = everySecond(at)
+		}
+	case a.Kind == dates:
+		at = days(a.Lo, a.Hi, maxTicksOfDates)
+	case a.Kind == counts && a.Hi < 2*maxTicks:
+		at = steps(a.Lo, a.Hi, int(a.Hi))
+	}
+	a.Ticks = a.Ticks[:0]
+	for _, v := range at {
+		a.Ticks = append(a.Ticks, tick{px(s.at(v)), a.text(v)})
+	}
+}
+
+func everySecond(at []float64) []float64 {
+	var out []float64
+	for i := 0; i < len(at); i += 2 {
+		out = append(out, at[i])
+	}
+	return out
+}
+
+// text is a tick's.
+func (a *axis) text(v float64) string {
+	switch a.Kind {
+	case percents:
+		return short(math.Round(v*1e8)/1e6) + unitPercent
+	case dates:
+		if a.Hi-a.Lo > 150*24*60*60 {
+			return month(v)
+		}
+		return day(v)
+	default:
+		return short(math.Round(v*1e9) / 1e9)
+	}
+}
+
+// add draws a curve through points; a missing one interrupts it. With dots each point is marked, and text says what it is.
+func (c *chart) add(l line, xs, ys []float64, dots func(i int) string) {
+	x, y := c.x(), c.y()
+	var d strings.Builder
+	pen, last := "M", ""
+	for i := range xs {
+		if math.IsNaN(xs[i]) || math.IsNaN(ys[i]) {
+			pen = "M"
+			continue
+		}
+		at := px(x.at(xs[i])) + " " + px(y.at(ys[i]))
+		if dots != nil {
+			l.Dots = append(l.Dots, dot{px(x.at(xs[i])), px(y.at(ys[i])), dots(i)})
+		}
+		if at == last && pen == "L" {
+			continue // no further than a tenth of a pixel
+		}
+		d.WriteString(pen)
+		d.WriteString(at)
+		pen, last = "L", at
+	}
+	l.D = d.String()
+	if l.D != "" {
+		c.Lines = append(c.Lines, l)
+	}
+}
+
+// stairs turns values of bins, which begin at from and end at to, into the points of a staircase; where bins are left out it falls to zero.
+func stairs(from, to, values []float64) (xs, ys []float64) {
+	for i := range values {
+		switch {
+		case i == 0:
+			xs, ys = append(xs, from[i]), append(ys, 0)
+		case from[i] > to[i-1]:
+			xs, ys = append(xs, to[i-1], from[i]), append(ys, 0, 0)
+		}
+		xs, ys = append(xs, from[i], to[i]), append(ys, values[i], values[i])
+	}
+	if len(values) > 0 {
+		xs, ys = append(xs, to[len(to)-1]), append(ys, 0)
+	}
+	return xs, ys
+}
+
+// top is a round end for an axis on which the largest value is v.
+func top(v float64) float64 {
+	if !(v > 0) || math.IsInf(v, 0) {
+		return 1
+	}
+	at := steps(0, v, maxTicks-1)
+	step := at[len(at)-1] / float64(max(1, len(at)-1))
+	return step * math.Ceil(v/step-1e-9)
+}
+
+// spread picks at most n of m indexes evenly, the first and the last among them.
+func spread(m, n int) []int {
+	if m <= n {
+		n = m
+	}
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+		if n > 1 {
+			out[i] = i * (m - 1) / (n - 1)
+		}
+	}
+	return out
+}
