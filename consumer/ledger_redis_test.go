@@ -34,7 +34,7 @@ func ledgerServers() []ledgerServer {
 	}
 }
 
-func ledgerClient(t *testing.T, addrs ...string) redis.UniversalClient {
+func ledgerClient(t testing.TB, addrs ...string) redis.UniversalClient {
 	t.Helper()
 	client := redisstore.Dial(redisstore.DialConfig{Addrs: addrs, Cluster: len(addrs) > 1, Timeout: 10 * time.Second})
 	t.Cleanup(func() { _ = client.Close() })
@@ -223,4 +223,15 @@ func TestRedisLedgerOnACluster(t *testing.T) {
 		}
 	}
 	keeps("with a node that came back empty", later)
+}
+
+// BenchmarkFindNothing is what each order of a caller asks first: whether it has been decided.
+func BenchmarkFindNothing(b *testing.B) {
+	l := consumer.NewRedisLedger(ledgerClient(b, redistest.Start(b).Addr()), consumer.RedisLedgerConfig{Timeout: time.Second})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, found, err := l.Find(b.Context(), "none"); found || err != nil {
+			b.Fatal(found, err)
+		}
+	}
 }

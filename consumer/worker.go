@@ -167,9 +167,10 @@ func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	}
 }
 
-// backoff doubles from 50 ms to 5 s, with up to half of it left to chance so that workers do not come back in step.
+// backoff doubles from 10 ms to 5 s, with up to half of it left to chance so that workers do not come back in step. The first tries follow soon: what fails most
+// often is one reply that was late, and callers wait.
 func backoff(try int) time.Duration {
-	d := 50 * time.Millisecond << min(try, 7)
+	d := 10 * time.Millisecond << min(try, 9)
 	d = min(d, 5*time.Second)
 	return d - rand.N(d/2) //nolint:gosec // spreads load, keeps no secret
 }
