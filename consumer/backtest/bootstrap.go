@@ -23,12 +23,10 @@ type replicate struct {
 	atK, cardAtK      []float64 // means over days, one for each of TopK
 }
 
-// resample returns the replicates of several samples, for each of these all replicates in order.
-func resample(samples []*sample, of *counted, cfg *Config) [][]replicate {
-	all := make([][]replicate, len(samples))
-	for i := range all {
-		all[i] = make([]replicate, cfg.Bootstrap)
-	}
+// resample returns the replicates of a sample in order.
+func (s *sample) resample(of *counted, cfg *Config) []replicate {
+	all := make([]replicate, cfg.Bootstrap)
+	ranked := s.ranking()
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), cfg.Bootstrap) {
@@ -40,9 +38,7 @@ func resample(samples []*sample, of *counted, cfg *Config) [][]replicate {
 					return
 				}
 				draw(weights, of.keys, cfg.Seed, b)
-				for i, s := range samples {
-					all[i][b] = s.measure(cfg, weights, left)
-				}
+				all[b] = s.measure(cfg, ranked, weights, left)
 			}
 		})
 	}
@@ -51,15 +47,10 @@ func resample(samples []*sample, of *counted, cfg *Config) [][]replicate {
 }
 
 // measure returns the figures of rows that weigh as their cluster does. Left is room to work in, of the same length.
-func (s *sample) measure(cfg *Config, weights, left []uint8) replicate {
+func (s *sample) measure(cfg *Config, ranked *ranking, weights, left []uint8) replicate {
 	r := replicate{atK: make([]float64, len(cfg.TopK)), cardAtK: make([]float64, len(cfg.TopK))}
-	var frauds int
-	r.area, r.average = s.rank(weights)
-	for _, mark := range s.marks {
-		if mark&markFraud != 0 {
-			frauds += int(weights[mark>>markShift])
-		}
-	}
+	var frauds uint64
+	r.area, r.average, frauds = ranked.rank(weights)
 	f := s.budget(cfg.Budget, weights)
 	r.precision, r.recall = float64(ratio(float64(f.frauds), float64(f.taken))), float64(ratio(float64(f.frauds), float64(frauds)))
 	for i, k := range cfg.TopK {
@@ -68,6 +59,11 @@ func (s *sample) measure(cfg *Config, weights, left []uint8) replicate {
 		r.cardAtK[i] = float64(mean(s.cardPrecisions(k, left)))
 	}
 	return r
+}
+
+// whole returns the figures of the sample itself.
+func (s *sample) whole(of *counted, cfg *Config) replicate {
+	return s.measure(cfg, s.ranking(), ones(len(of.keys)), make([]uint8, len(of.keys)))
 }
 
 // poisson are P(X ≤ i) of a Poisson variable of mean 1, in parts of 2^32.

@@ -6,24 +6,31 @@ import (
 	"time"
 )
 
-// builder makes a report of a collector's rows.
+// builder makes a report of a collector's rows. Only one side's sample is there at a time: it takes more room than the columns.
 type builder struct {
-	c       *Collector
-	of      counted
-	counts  []bool // one a row: whether it counts
-	money   bool   // rows have amounts
-	samples []*sample
-	live    *sample       // nil without live decisions
-	drawn   [][]replicate // of samples, and of live after them
-	totals  money
+	c      *Collector
+	of     counted
+	counts []bool // one a row: whether it counts
+	money  bool   // rows have amounts
+	totals money
+	fields []partition   // of segments
+	sides  map[int]*side // :: place of a candidate, or live
 }
 
 // money are the sums over the orders that count.
 type money struct{ amount, fraud float64 }
 
+// side is what is known of one candidate, or of what was decided live.
+type side struct {
+	figures  Figures
+	segments [][]SegmentFigures // for each of Config.Segments, of each of its values
+	drawn    []replicate
+	whole    replicate
+}
+
 // Report makes the report of the rows so far. It may be asked more than once, and rows may be added in between. It takes the machine's cores for the bootstrap.
 func (c *Collector) Report() (*Report, error) {
-	b := &builder{c: c, of: c.count(), money: c.cfg.Amount != ""}
+	b := &builder{c: c, of: c.count(), money: c.cfg.Amount != "", sides: make(map[int]*side)}
 	b.counts = make([]bool, len(c.at))
 	for _, row := range b.of.rows {
 		b.counts[row] = true
@@ -34,21 +41,17 @@ func (c *Collector) Report() (*Report, error) {
 			}
 		}
 	}
+	for i := range c.segments {
+		b.fields = append(b.fields, b.partition(&c.segments[i]))
+	}
+	r := &Report{Format: FormatVersion, Period: b.period(), Method: b.method(), Candidates: make([]Figures, 0, len(c.candidates)), Drift: c.drift.report(&c.cfg)}
 	for i := range c.candidates {
-		b.samples = append(b.samples, b.sample(c.candidates[i].score))
-	}
-	all := b.samples
-	if c.cfg.Live {
-		b.live = b.sample(c.live.score)
-		all = append(slices.Clone(b.samples), b.live)
-	}
-	b.drawn = resample(all, &b.of, &c.cfg)
-	r := &Report{Format: FormatVersion, Period: b.period(), Method: b.method(), Candidates: make([]Figures, 0, len(b.samples)), Drift: c.drift.report(&c.cfg)}
-	for i := range b.samples {
+		b.sides[i] = b.side(&c.candidates[i])
 		r.Candidates = append(r.Candidates, b.candidate(i))
 	}
 	if c.cfg.Live {
-		f := b.figures(b.live, &c.live, b.drawn[len(b.samples)])
+		b.sides[live] = b.side(&c.live)
+		f := b.sides[live].figures
 		f.Name, f.Importance = "live", []Importance{}
 		r.Live = &f
 	}
@@ -59,6 +62,17 @@ func (c *Collector) Report() (*Report, error) {
 	r.Segments = b.segments()
 	r.Headline = headline(r)
 	return r, nil
+}
+
+// side makes what is told of one side.
+func (b *builder) side(of *decided) *side {
+	s := b.sample(of.score)
+	made := &side{drawn: s.resample(&b.of, &b.c.cfg), whole: s.whole(&b.of, &b.c.cfg)}
+	made.figures = b.figures(s, of, made)
+	for i := range b.fields {
+		made.segments = append(made.segments, b.bySegment(s, of, &b.fields[i]))
+	}
+	return made
 }
 
 func (b *builder) sample(score []float64) *sample {
@@ -112,22 +126,21 @@ func (b *builder) method() Method {
 // candidate returns the figures of one candidate.
 func (b *builder) candidate(i int) Figures {
 	of := &b.c.cfg.Candidates[i]
-	f := b.figures(b.samples[i], &b.c.candidates[i], b.drawn[i])
+	f := b.sides[i].figures
 	f.Name, f.Model, f.Features, f.Policy, f.Review, f.Reject = of.Name, of.Model, of.Features, of.Policy, of.Review, of.Reject
 	f.Importance, f.Explained = b.c.importance[i].told(of.Inputs), b.c.importance[i].n
 	return f
 }
 
 // figures returns what is said of a sample of scores, and of the actions beside them.
-func (b *builder) figures(s *sample, of *decided, drawn []replicate) Figures {
-	cfg := &b.c.cfg
-	area, average := s.rank(nil)
+func (b *builder) figures(s *sample, of *decided, made *side) Figures {
+	cfg, drawn := &b.c.cfg, made.drawn
 	steps := s.steps(b.c)
 	cal := s.calibrate()
 	f := Figures{
 		Orders: len(s.rows), Unscored: len(b.of.rows) - len(s.rows), Frauds: s.frauds, FraudPart: ratio(float64(s.frauds), float64(len(s.rows))),
-		AUC: Number(area), AUCInterval: interval(drawn, func(r *replicate) float64 { return r.area }),
-		AveragePrecision: Number(average), APInterval: interval(drawn, func(r *replicate) float64 { return r.average }),
+		AUC: Number(made.whole.area), AUCInterval: interval(drawn, func(r *replicate) float64 { return r.area }),
+		AveragePrecision: Number(made.whole.average), APInterval: interval(drawn, func(r *replicate) float64 { return r.average }),
 		Budget: b.atBudget(s, drawn), Brier: cal.brier, ECE: cal.ece, ECEQuantile: cal.eceQuantile, Calibration: cal.width, Quantiles: cal.quantile,
 		Thresholds: thresholds(steps, maxPoints, b.money), Scores: b.c.distribution(of.score, b.counts), Cost: missing(), ExpectedCost: missing(),
 	}

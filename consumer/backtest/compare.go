@@ -13,14 +13,6 @@ func (b *builder) decidedBy(of int) *decided {
 	return &b.c.candidates[of]
 }
 
-// sampleBy returns a side's sample and its replicates.
-func (b *builder) sampleBy(of int) (*sample, []replicate) {
-	if of == live {
-		return b.live, b.drawn[len(b.samples)]
-	}
-	return b.samples[of], b.drawn[of]
-}
-
 // nameOf returns a side's name.
 func (b *builder) nameOf(of int) string {
 	if of == live {
@@ -132,30 +124,22 @@ func (b *builder) moves(m *Comparison, from, to []float64) {
 // gains fills in what the figures gain, over the orders with both scores.
 func (b *builder) gains(m *Comparison, p *pair) {
 	cfg := &b.c.cfg
-	from, before := b.sampleBy(p.from)
-	to, after := b.sampleBy(p.to)
-	if !b.same(from, to) {
-		x, y := b.decidedBy(p.from).score, b.decidedBy(p.to).score
-		both := func(row uint32) bool { return x[row] == x[row] && y[row] == y[row] }
-		from, to = from.part(b.c, &b.of, both), to.part(b.c, &b.of, both)
-		from.byDay(b.c, &b.of)
-		to.byDay(b.c, &b.of)
-		drawn := resample([]*sample{from, to}, &b.of, cfg)
-		before, after = drawn[0], drawn[1]
+	from, to := b.sides[p.from], b.sides[p.to]
+	m.Orders = from.figures.Orders
+	if x, y := b.decidedBy(p.from).score, b.decidedBy(p.to).score; !b.same(x, y) {
+		from, to = b.both(x, y), b.both(y, x)
+		m.Orders = from.figures.Orders
 	}
-	weights, left := ones(len(b.of.keys)), make([]uint8, len(b.of.keys))
-	x, y := from.measure(cfg, weights, left), to.measure(cfg, weights, left)
 	gain := func(figure func(*replicate) float64) Gain {
-		differences := make([]float64, 0, len(before))
-		for i := range before {
-			if d := figure(&after[i]) - figure(&before[i]); d == d {
+		differences := make([]float64, 0, len(from.drawn))
+		for i := range from.drawn {
+			if d := figure(&to.drawn[i]) - figure(&from.drawn[i]); d == d {
 				differences = append(differences, d)
 			}
 		}
-		p, q := figure(&x), figure(&y)
-		return Gain{From: Number(p), To: Number(q), Gain: Number(q - p), Interval: intervalOf(differences, len(before))}
+		p, q := figure(&from.whole), figure(&to.whole)
+		return Gain{From: Number(p), To: Number(q), Gain: Number(q - p), Interval: intervalOf(differences, len(from.drawn))}
 	}
-	m.Orders = len(from.rows)
 	m.AUC, m.AP = gain(func(r *replicate) float64 { return r.area }), gain(func(r *replicate) float64 { return r.average })
 	m.Recall = gain(func(r *replicate) float64 { return r.recall })
 	for i, k := range cfg.TopK {
@@ -165,13 +149,15 @@ func (b *builder) gains(m *Comparison, p *pair) {
 	}
 }
 
-// same says whether two samples have the same rows.
-func (b *builder) same(x, y *sample) bool {
-	if len(x.rows) != len(y.rows) {
-		return false
-	}
-	if len(x.rows) == len(b.of.rows) {
-		return true
-	}
-	return slices.Equal(slices.Sorted(slices.Values(x.rows)), slices.Sorted(slices.Values(y.rows)))
+// same says whether two columns of scores have the same rows that count.
+func (b *builder) same(x, y []float64) bool {
+	return !slices.ContainsFunc(b.of.rows, func(row uint32) bool { return math.IsNaN(x[row]) != math.IsNaN(y[row]) })
+}
+
+// both measures a score over the rows that have another one too.
+func (b *builder) both(score, other []float64) *side {
+	rows := slices.DeleteFunc(slices.Clone(b.of.rows), func(row uint32) bool { return math.IsNaN(other[row]) })
+	s := b.c.sampleOf(rows, &b.of, score)
+	s.byDay(b.c, &b.of)
+	return &side{figures: Figures{Orders: len(s.rows)}, drawn: s.resample(&b.of, &b.c.cfg), whole: s.whole(&b.of, &b.c.cfg)}
 }

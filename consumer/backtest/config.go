@@ -3,8 +3,9 @@
 // (gate.go) asks it a question. There is no input or output here, no clock and no chance: the same rows give the same report, whatever their order, batches
 // and threads, except for examples of equal rank and the week from which drift is counted, which follow the order of the rows.
 //
-// Rows are kept in columns: 29 bytes a row, 9 more for each candidate and for the live decision, 4 for each segment, 16 for each candidate with costs. Vectors,
-// ids and reasons are not kept: drift is counted in sketches of each week, importance in sums, and only examples have names.
+// Rows are kept in columns: 25 bytes a row, 9 more for each candidate and for the live decision, 4 for each segment, 16 for each candidate with costs. The report
+// takes some 60 more a row and candidate while it is made. Vectors, ids and reasons are not kept: drift is counted in sketches of each week, importance in
+// sums, and only examples have names.
 package backtest
 
 import (
@@ -76,16 +77,23 @@ const (
 )
 
 // complete returns the configuration with what it leaves open filled in, or what is wrong with it.
-func (c Config) complete() (Config, error) {
+func (c *Config) complete() (Config, error) {
+	filled := *c
+	err := filled.fill()
+	return filled, err
+}
+
+// fill fills in what the configuration leaves open.
+func (c *Config) fill() error {
 	if len(c.Candidates) == 0 {
-		return c, errors.New("a backtest needs a candidate")
+		return errors.New("a backtest needs a candidate")
 	}
 	if len(c.Candidates) > maxCandidates {
-		return c, fmt.Errorf("%d candidates are more than %d", len(c.Candidates), maxCandidates)
+		return fmt.Errorf("%d candidates are more than %d", len(c.Candidates), maxCandidates)
 	}
 	for i := range c.Candidates {
 		if slices.ContainsFunc(c.Candidates[:i], func(o Candidate) bool { return o.Name == c.Candidates[i].Name }) {
-			return c, fmt.Errorf("candidate %s stands twice", c.Candidates[i].Name)
+			return fmt.Errorf("candidate %s stands twice", c.Candidates[i].Name)
 		}
 	}
 	if len(c.TopK) == 0 {
@@ -95,16 +103,16 @@ func (c Config) complete() (Config, error) {
 	c.Budget, c.Bootstrap, c.Examples = cmp.Or(c.Budget, defaultBudget), cmp.Or(c.Bootstrap, defaultBootstrap), cmp.Or(c.Examples, defaultExamples)
 	switch {
 	case c.TopK[0] < 1:
-		return c, fmt.Errorf("precision at %d: k is 1 or more", c.TopK[0])
+		return fmt.Errorf("precision at %d: k is 1 or more", c.TopK[0])
 	case c.Budget < 1:
-		return c, fmt.Errorf("a budget of %d reviews a day: 1 or more is wanted", c.Budget)
+		return fmt.Errorf("a budget of %d reviews a day: 1 or more is wanted", c.Budget)
 	case c.Bootstrap > maxBootstrap:
-		return c, fmt.Errorf("%d bootstrap replicates are more than %d", c.Bootstrap, maxBootstrap)
+		return fmt.Errorf("%d bootstrap replicates are more than %d", c.Bootstrap, maxBootstrap)
 	case c.Mature < 0 || c.Known != nil && c.Known.Delay < 0:
-		return c, errors.New("a negative length of time")
+		return errors.New("a negative length of time")
 	}
 	c.Bootstrap, c.Examples = max(0, c.Bootstrap), max(0, c.Examples)
-	return c, nil
+	return nil
 }
 
 // until returns the end of what is known in microseconds, the largest there is when it is not yet known.

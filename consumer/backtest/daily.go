@@ -55,8 +55,7 @@ func (s *sample) cardPrecisions(k int, left []uint8) []float64 {
 	return all
 }
 
-// perfect returns what cardPrecisions would be for a score that ranks frauds first, and how many customers with a fraud each day had that were not found
-// on earlier days by the sample's own score.
+// perfect returns what cardPrecisions would be for a score that ranks frauds first: what can be reached at all.
 func (s *sample) perfect(k, clusters int) []float64 {
 	if s.cards == nil {
 		return nil

@@ -2,7 +2,6 @@ package backtest
 
 import (
 	"maps"
-	"math"
 	"slices"
 	"time"
 )
@@ -17,8 +16,7 @@ const (
 type drifts struct {
 	anchor   int64 // a moment at which a week begins, microseconds
 	anchored bool
-	base     int64           // the week that is the base; with chosen
-	chosen   bool            // else it is the first
+	chosen   bool            // the base is the week that begins there, else the first
 	weeks    map[int64]*week // :: weeks since anchor → that week
 	last     *week           // the week of the latest row
 	number   int64           // and its key
@@ -137,5 +135,3 @@ func mean(all []float64) Number {
 	}
 	return ratio(sum, float64(len(all)))
 }
-
-func nan() float64 { return math.NaN() }

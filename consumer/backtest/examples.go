@@ -42,7 +42,7 @@ func pairsOf(cfg *Config) []pair {
 
 // see keeps the row as an example when it is one of the best.
 func (p *pair) see(r *Row, label Label, limit int) {
-	from, to := side(r, p.from), side(r, p.to)
+	from, to := opinionOf(r, p.from), opinionOf(r, p.to)
 	if limit == 0 || from.action == to.action || from.action == NoAction || to.action == NoAction {
 		return
 	}
@@ -73,7 +73,7 @@ type opinion struct {
 	reasons []schemas.Reason
 }
 
-func side(r *Row, of int) opinion {
+func opinionOf(r *Row, of int) opinion {
 	if of == live {
 		return opinion{r.LiveScore, r.LiveAction, r.LiveReasons}
 	}

@@ -58,11 +58,11 @@ func chainsOf(text string) []chain {
 	return all
 }
 
-// exists says that a path is none of the report.
-func exists(path []string) error { return chain{text: strings.Join(path, "."), steps: path}.exists() }
+// checkPath returns what is wrong with a path into the report.
+func checkPath(path []string) error { return chain{text: strings.Join(path, "."), steps: path}.check() }
 
-// exists says that the chain is none of the report, with the nearest name that is.
-func (c chain) exists() error {
+// check returns which step of the chain leads nowhere, with the nearest name that would.
+func (c chain) check() error {
 	if _, ok := c.typ(); ok {
 		return nil
 	}
@@ -176,7 +176,7 @@ func valueOf(v reflect.Value) schemas.Value {
 		}
 		return valueOf(v.Elem())
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			return schemas.TimeValue(t)
 		}
 		rec := make(schemas.Record, 0, v.NumField())

@@ -52,12 +52,12 @@ func compile(text string) (*expr.Program, error) {
 		return nil, err
 	}
 	for _, path := range program.FieldPaths() {
-		if err := exists(path); err != nil {
+		if err := checkPath(path); err != nil {
 			return nil, err
 		}
 	}
 	for _, c := range chainsOf(text) {
-		if err := c.exists(); err != nil {
+		if err := c.check(); err != nil {
 			return nil, err
 		}
 	}

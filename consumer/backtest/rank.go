@@ -2,42 +2,84 @@ package backtest
 
 import "math"
 
-// rank returns the area under the ROC curve and the average precision of rows that weigh as their cluster does; nil weighs each 1. NaN when there is no
-// fraud or, for the area, nothing honest.
-//
-// The area is the part of pairs of a fraud and an honest order in which the fraud has the higher score, an equal score counting half (Fawcett, An introduction
-// to ROC analysis, 2006): what scikit-learn's roc_auc_score gives. Pairs are counted in integers. The average precision is Σ (Rₙ − Rₙ₋₁) Pₙ over the different
-// scores, recall and precision being those of the orders at or above: scikit-learn's average_precision_score, without interpolation between them.
-func (s *sample) rank(weights []uint8) (area, precision float64) {
-	var frauds, honest, runFrauds, runHonest, pairs uint64 // above the run of equal scores, and in it; pairs count 2 each
-	sum := 0.0
+// ranking is a sample's clusters in the order of its scores, cut into blocks, so that a bootstrap goes over them in plain sums: almost all rows are honest
+// ones whose score no fraud has.
+type ranking struct {
+	clusters []uint32
+	blocks   []block
+}
+
+// block is where parts of clusters end: honest rows above a run of equal scores with a fraud, that run's honest rows, its frauds. The last may lack the run.
+type block struct{ above, honest, frauds int }
+
+// ranking returns the sample's.
+func (s *sample) ranking() *ranking {
+	r := &ranking{clusters: make([]uint32, 0, len(s.marks))}
+	var frauds []uint32 // of the run
+	from := 0           // where the run begins in r.clusters
 	for _, mark := range s.marks {
-		w := uint64(1)
-		if weights != nil {
-			w = uint64(weights[mark>>markShift])
-		}
 		if mark&markFraud != 0 {
-			runFrauds += w
+			frauds = append(frauds, mark>>markShift)
 		} else {
-			runHonest += w
+			r.clusters = append(r.clusters, mark>>markShift)
 		}
 		if mark&markEnd == 0 {
 			continue
 		}
-		pairs += runHonest * (2*frauds + runFrauds)
-		frauds, honest = frauds+runFrauds, honest+runHonest
-		if runFrauds > 0 {
-			sum += float64(runFrauds) * (float64(frauds) / float64(frauds+honest))
+		if len(frauds) > 0 {
+			b := block{above: from, honest: len(r.clusters)}
+			r.clusters = append(r.clusters, frauds...)
+			b.frauds = len(r.clusters)
+			r.blocks, frauds = append(r.blocks, b), frauds[:0]
 		}
-		runFrauds, runHonest = 0, 0
+		from = len(r.clusters)
 	}
-	if frauds == 0 {
-		return math.NaN(), math.NaN()
+	r.blocks = append(r.blocks, block{above: from, honest: from, frauds: from})
+	return r
+}
+
+// rank returns the area under the ROC curve and the average precision of rows that weigh as their cluster does, nil weighing each 1, and the weight of all
+// frauds. The figures are NaN when there is no fraud or, for the area, nothing honest.
+//
+// The area is the part of pairs of a fraud and an honest order in which the fraud has the higher score, an equal score counting half (Fawcett, An introduction
+// to ROC analysis, 2006): what scikit-learn's roc_auc_score gives. Pairs are counted in integers. The average precision is Σ (Rₙ − Rₙ₋₁) Pₙ over the different
+// scores, recall and precision being those of the orders at or above: scikit-learn's average_precision_score, without interpolation between them.
+func (r *ranking) rank(weights []uint8) (area, precision float64, frauds uint64) {
+	var honest, pairs uint64 // above; pairs count 2 each
+	sum, from := 0.0, 0
+	for _, b := range r.blocks {
+		above, tied, found := weigh(r.clusters[from:b.above], weights), weigh(r.clusters[b.above:b.honest], weights), weigh(r.clusters[b.honest:b.frauds], weights)
+		pairs += above*2*frauds + tied*(2*frauds+found)
+		frauds, honest, from = frauds+found, honest+above+tied, b.frauds
+		if found > 0 {
+			sum += float64(found) * (float64(frauds) / float64(frauds+honest))
+		}
 	}
-	if honest == 0 {
-		return math.NaN(), sum / float64(frauds)
+	area, precision = math.NaN(), math.NaN()
+	if frauds > 0 {
+		precision = sum / float64(frauds)
 	}
-	return float64(pairs) / 2 / (float64(frauds) * float64(honest)), sum / float64(frauds)
+	if frauds > 0 && honest > 0 {
+		area = float64(pairs) / 2 / (float64(frauds) * float64(honest))
+	}
+	return area, precision, frauds
+}
+
+// weigh returns the weight of clusters.
+func weigh(clusters []uint32, weights []uint8) uint64 {
+	if weights == nil {
+		return uint64(len(clusters))
+	}
+	var a, b uint64 // two sums, so that one addition need not wait for the other
+	for len(clusters) >= 2 {
+		a += uint64(weights[clusters[0]])
+		b += uint64(weights[clusters[1]])
+		clusters = clusters[2:]
+	}
+	if len(clusters) == 1 {
+		a += uint64(weights[clusters[0]])
+	}
+	return a + b
 }
 
 // Points of the curves, and of money by threshold, are at most this many.
@@ -55,7 +97,11 @@ type step struct {
 
 // steps returns one step for each different score, falling.
 func (s *sample) steps(c *Collector) []step {
-	var all []step
+	different := 0
+	for _, mark := range s.marks {
+		different += int(mark & markEnd / markEnd)
+	}
+	all := make([]step, 0, different)
 	var now step
 	for i, row := range s.rows {
 		amount := c.amount[row]

@@ -138,19 +138,6 @@ func (s *sample) mark(c *Collector, of *counted) {
 	}
 }
 
-// part returns those rows of a sample that are wanted, in their order, without days.
-func (s *sample) part(c *Collector, of *counted, wanted func(row uint32) bool) *sample {
-	p := &sample{}
-	for i, row := range s.rows {
-		if wanted(row) {
-			p.rows, p.score = append(p.rows, row), append(p.score, s.score[i])
-		}
-	}
-	p.marks = make([]uint32, len(p.rows))
-	p.mark(c, of)
-	return p
-}
-
 // byDay makes the lists by day, and with customers those too.
 func (s *sample) byDay(c *Collector, of *counted) {
 	sizes := make(map[int64]int)

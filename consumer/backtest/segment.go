@@ -8,56 +8,64 @@ import (
 // maxSegments is how many values of a field are told one by one.
 const maxSegments = 20
 
-// segments breaks all down by the values of each segment's field.
-func (b *builder) segments() []Segment {
-	all := make([]Segment, 0, len(b.c.segments))
-	for i := range b.c.segments {
-		all = append(all, b.segment(b.c.cfg.Segments[i], &b.c.segments[i]))
-	}
-	return all
+// partition is the rows by the values of a segment's field.
+type partition struct {
+	values []SegmentValue
+	rows   [][]uint32 // of each value, those that count
+	place  []int      // :: value's number → its place in values
+	column *column
+	others int // the place of values that are not told one by one
 }
 
-func (b *builder) segment(field string, of *column) Segment {
+// at returns the place of a row's value.
+func (p *partition) at(row uint32) int {
+	if n := p.column.row[row]; n != restValue {
+		return p.place[n]
+	}
+	return p.others
+}
+
+func (b *builder) partition(of *column) partition {
 	told, rest := b.commonest(of)
-	place := make([]int, len(of.values)) // :: value's number → its place among those told
-	for i := range place {
-		place[i] = len(told)
+	p := partition{place: make([]int, len(of.values)), column: of, others: len(told), values: make([]SegmentValue, len(told), len(told)+1)}
+	for i := range p.place {
+		p.place[i] = p.others
 	}
 	for i, n := range told {
-		place[n] = i
-	}
-	at := func(row uint32) int {
-		if n := of.row[row]; n != restValue {
-			return place[n]
-		}
-		return len(told)
-	}
-	values := make([]SegmentValue, len(told), len(told)+1)
-	for i, n := range told {
-		values[i].Value = of.values[n]
+		p.place[n], p.values[i].Value = i, of.values[n]
 	}
 	if rest {
-		values = append(values, SegmentValue{Rest: true})
+		p.values = append(p.values, SegmentValue{Rest: true})
 	}
-	rows := make([][]uint32, len(values))
+	p.rows = make([][]uint32, len(p.values))
 	for _, row := range b.of.rows {
-		rows[at(row)] = append(rows[at(row)], row)
+		i := p.at(row)
+		p.rows[i] = append(p.rows[i], row)
 	}
-	for i := range values {
-		b.totalsOf(&values[i], rows[i])
+	for i := range p.values {
+		b.totalsOf(&p.values[i], p.rows[i])
 	}
-	for i := range b.samples {
-		for j, f := range b.bySegment(b.samples[i], &b.c.candidates[i], rows, at) {
-			values[j].Candidates = append(values[j].Candidates, f)
+	return p
+}
+
+// segments breaks all down by the values of each segment's field.
+func (b *builder) segments() []Segment {
+	all := make([]Segment, 0, len(b.fields))
+	for i := range b.fields {
+		p := &b.fields[i]
+		for j := range p.values {
+			v := &p.values[j]
+			for candidate := range b.c.candidates {
+				v.Candidates = append(v.Candidates, b.sides[candidate].segments[i][j])
+			}
+			if b.c.cfg.Live {
+				v.Live = &b.sides[live].segments[i][j]
+			}
 		}
+		b.segmentFlips(p)
+		all = append(all, Segment{Field: b.c.cfg.Segments[i], Values: p.values})
 	}
-	if b.c.cfg.Live {
-		for j, f := range b.bySegment(b.live, &b.c.live, rows, at) {
-			values[j].Live = &f
-		}
-	}
-	b.segmentFlips(values, at)
-	return Segment{Field: field, Values: values}
+	return all
 }
 
 // commonest returns the numbers of the values that most counted orders have, and whether there are others.
@@ -102,22 +110,22 @@ func (b *builder) totalsOf(v *SegmentValue, rows []uint32) {
 }
 
 // bySegment returns a sample's figures in each segment.
-func (b *builder) bySegment(s *sample, of *decided, rows [][]uint32, at func(uint32) int) []SegmentFigures {
-	parts := make([]*sample, len(rows))
+func (b *builder) bySegment(s *sample, of *decided, by *partition) []SegmentFigures {
+	parts := make([]*sample, len(by.rows))
 	for i := range parts {
 		parts[i] = &sample{}
 	}
 	for i, row := range s.rows {
-		p := parts[at(row)]
+		p := parts[by.at(row)]
 		p.rows, p.score = append(p.rows, row), append(p.score, s.score[i])
 	}
 	reviewed := s.reviewed(b.c.cfg.Budget, len(b.c.at))
-	told := make([]SegmentFigures, len(rows))
+	told := make([]SegmentFigures, len(parts))
 	for i, p := range parts {
 		p.marks = make([]uint32, len(p.rows))
 		p.mark(b.c, &b.of)
 		f := &told[i]
-		area, average := p.rank(nil)
+		area, average, _ := p.ranking().rank(nil)
 		f.Orders, f.AUC, f.AveragePrecision, f.Brier = len(p.rows), Number(area), Number(average), p.calibrate().brier
 		for j, row := range p.rows {
 			if reviewed[row] {
@@ -126,7 +134,7 @@ func (b *builder) bySegment(s *sample, of *decided, rows [][]uint32, at func(uin
 			}
 		}
 		f.Precision, f.Recall = ratio(float64(f.Found), float64(f.Reviewed)), ratio(float64(f.Found), float64(p.frauds))
-		tally := b.tally(of, rows[i])
+		tally := b.tally(of, by.rows[i])
 		f.Actions, f.Blocked = tally.told(b.money), tally.blocked(b.money)
 		f.Caught, f.CaughtPart = tally.caught(b.money)
 		f.Thresholds = thresholds(p.steps(b.c), maxSegmentPoints, b.money)
@@ -135,16 +143,16 @@ func (b *builder) bySegment(s *sample, of *decided, rows [][]uint32, at func(uin
 }
 
 // segmentFlips counts flips in each segment, over all orders as in a comparison.
-func (b *builder) segmentFlips(values []SegmentValue, at func(uint32) int) {
+func (b *builder) segmentFlips(p *partition) {
 	for i := range b.c.pairs {
 		from, to := b.decidedBy(b.c.pairs[i].from), b.decidedBy(b.c.pairs[i].to)
-		flips := make([]SegmentFlips, len(values))
+		flips := make([]SegmentFlips, len(p.values))
 		for row := range b.c.at {
 			x, y := from.action[row], to.action[row]
 			if x == NoAction || y == NoAction {
 				continue
 			}
-			f := &flips[at(uint32(row))]
+			f := &flips[p.at(uint32(row))]
 			f.Compared++
 			if x != y {
 				f.Flips++
@@ -152,7 +160,7 @@ func (b *builder) segmentFlips(values []SegmentValue, at func(uint32) int) {
 		}
 		for j, f := range flips {
 			f.Part = ratio(float64(f.Flips), float64(f.Compared))
-			values[j].Flips = append(values[j].Flips, f)
+			p.values[j].Flips = append(p.values[j].Flips, f)
 		}
 	}
 }
