@@ -146,8 +146,13 @@ func TestRowsThatDoNotFitAreRefused(t *testing.T) {
 func TestConfigurationsThatMakeNoSenseAreRefused(t *testing.T) {
 	one := []backtest.Candidate{{Name: "a"}}
 	for _, cfg := range []backtest.Config{
-		{}, {Candidates: []backtest.Candidate{{Name: "a"}, {Name: "a"}}}, {Candidates: one, TopK: []int{0}}, {Candidates: one, Budget: -1}, {Candidates: one, Mature: -1},
-		{Candidates: one, Bootstrap: 1 << 20}, {Candidates: one, Known: &backtest.Known{Delay: -1}},
+		{},
+		{Candidates: []backtest.Candidate{{Name: "a"}, {Name: "a"}}},
+		{Candidates: one, TopK: []int{0}},
+		{Candidates: one, Budget: -1},
+		{Candidates: one, Mature: -1},
+		{Candidates: one, Bootstrap: 1 << 20},
+		{Candidates: one, Known: &backtest.Known{Delay: -1}},
 	} {
 		if _, err := backtest.New(cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)

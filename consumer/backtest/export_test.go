@@ -8,3 +8,6 @@ func SketchSlots(rows []Row) int {
 	}
 	return len(s.keys)
 }
+
+// Thin is thin.
+func Thin(n, limit int, length func(i int) float64) []int { return thin(n, limit, length) }
