@@ -100,7 +100,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("replaying: %w", err)
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
-	return tellGate(cmd.ErrOrStderr(), done)
+	return answer(cmd.ErrOrStderr(), done)
 }
 
 // replay makes the replay's configuration of the flags, and reads the files that they name.

@@ -12,6 +12,7 @@ import (
 	"verdict/cmd/verdict/internal/bench"
 	"verdict/consumer"
 	"verdict/consumer/backtest"
+	"verdict/consumer/backtest/page"
 	"verdict/consumer/replay"
 	"verdict/preprocess"
 	"verdict/schemas"
@@ -21,13 +22,13 @@ import (
 type reportFlags struct {
 	set *pflag.FlagSet
 
-	live, amount, card, require string
-	mature, known               durationFlag
-	knownFrom, drift            string
-	segments                    []string
-	top                         []int
-	budget, bootstrap, examples int
-	seed                        uint64
+	live, verify, amount, card, require string
+	mature, known                       durationFlag
+	knownFrom, drift                    string
+	segments                            []string
+	top                                 []int
+	budget, bootstrap, examples         int
+	seed                                uint64
 }
 
 // reportOnly are the flags that say something about a report alone.
@@ -36,6 +37,7 @@ var reportOnly = [...]string{"mature", "segment", "amount", "card", "top", "budg
 func (f *reportFlags) register(flags *pflag.FlagSet) {
 	f.set = flags
 	flags.StringVar(&f.live, "live", "", "what was decided live, to compare with: `SRC`, the topic of decisions or JSON lines of it")
+	flags.StringVar(&f.verify, "verify", "", "compare features, scores and actions bit for bit with what was decided live: `SRC` as --live; exit with 1 if a difference has no reason")
 	flags.Var(&f.mature, "mature", "report: orders younger than this at the end of what is known count in no figure that needs labels")
 	flags.StringArrayVar(&f.segments, "segment", nil, "report: break all figures down by the values of this `FIELD`; may be given several times")
 	flags.StringVar(&f.amount, "amount", "", "report: the `FIELD` that says what an order is worth (amount, if orders have such a number)")
@@ -53,15 +55,8 @@ func (f *reportFlags) register(flags *pflag.FlagSet) {
 
 // fill fills in what the flags say of a report, if there is to be one.
 func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
-	if f.live != "" {
-		at, err := reach.location(f.live, consumer.Orders)
-		if err == nil && !at.InLines() && !at.InTopics() || at.Stdin() {
-			err = errors.New("decisions are read from a topic or from JSON lines in a file")
-		}
-		if err != nil {
-			return fmt.Errorf("--live: %w", err)
-		}
-		cfg.Live = &at
+	if err := f.decided(cfg, reach); err != nil {
+		return err
 	}
 	if cfg.Report == nil {
 		for _, name := range reportOnly {
@@ -72,6 +67,7 @@ func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
 		return nil
 	}
 	r := cfg.Report
+	r.Page = page.Write
 	if err := errors.Join(f.backtest(&r.Backtest), f.gate(r)); err != nil {
 		return err
 	}
@@ -84,6 +80,31 @@ func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
 	}
 	r.Customer, r.CustomerKey = customerOf(cfg.Features, f.card)
 	r.Provenance = backtest.Provenance{Program: bench.Version(), Orders: []string{cfg.Orders.String()}, Labels: locations(cfg.Labels), Live: locations(cfg.Live)}
+	return nil
+}
+
+// decided reads where the live decisions are.
+func (f *reportFlags) decided(cfg *replay.Config, reach *sources) error {
+	flag, source := "--live", f.live
+	if cfg.Verify = f.verify != ""; cfg.Verify {
+		flag, source = "--verify", f.verify
+	}
+	switch {
+	case source == "":
+		return nil
+	case cfg.Verify && f.live != "" && f.live != f.verify:
+		return errors.New("--live and --verify name different decisions: one run is compared with one")
+	case cfg.Verify && cfg.Out == "-":
+		return errors.New("--out - writes features to stdout and nothing else: --verify needs a folder")
+	}
+	at, err := reach.location(source, consumer.Orders)
+	if err == nil && (!at.InLines() && !at.InTopics() || at.Stdin()) {
+		err = errors.New("decisions are read from a topic or from JSON lines in a file")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	cfg.Live = &at
 	return nil
 }
 
@@ -153,8 +174,20 @@ func locations(at *replay.Location) []string {
 	return []string{at.String()}
 }
 
-// errGate says that the report does not pass.
-var errGate = errors.New("the gate is not met")
+// What a replay that has done its work ends with all the same.
+var (
+	errGate   = errors.New("the gate is not met")
+	errVerify = errors.New("the replay differs from what was decided live: differences.jsonl has each")
+)
+
+// answer says whether what was asked of the replay is so. All that it found is told before.
+func answer(to io.Writer, done replay.Summary) error {
+	err := tellGate(to, done)
+	if done.Verified != nil && done.Verified.Unexplained > 0 {
+		err = errors.Join(err, errVerify)
+	}
+	return err
+}
 
 // tellGate tells what the gate says; its error is that the report does not pass.
 func tellGate(to io.Writer, done replay.Summary) error {

@@ -21,7 +21,7 @@ type sources struct {
 
 // reach returns how sources in Kafka are reached. Nothing is read when there is none.
 func (f *replayFlags) reach() (sources, error) {
-	if !inKafka(f.orders) && !inKafka(f.labels) && !inKafka(f.report.live) {
+	if !inKafka(f.orders) && !inKafka(f.labels) && !inKafka(f.report.live) && !inKafka(f.report.verify) {
 		return sources{}, nil
 	}
 	cfg, err := loadConfig(f.config, os.Environ())

@@ -41,6 +41,7 @@ type Summary struct {
 	Elapsed     time.Duration
 	Digests     []CandidateDigest // of each candidate's decisions
 	Report      *backtest.Report  // nil: none was wanted
+	Verified    *Verification     // nil: that was not wanted
 	Gate        string            // what the gate says, a line for each condition; "": there was none
 }
 
@@ -80,6 +81,9 @@ func (s Summary) String() string {
 	fmt.Fprintf(&b, "; %.1f s, %.0f orders/s", s.Elapsed.Seconds(), s.PerSecond())
 	for _, d := range s.Digests {
 		fmt.Fprintf(&b, "\nreplay: digest %s of the decisions by %s", d.Digest, d.Name)
+	}
+	if s.Verified != nil {
+		fmt.Fprintf(&b, "\n%s", s.Verified)
 	}
 	return b.String()
 }

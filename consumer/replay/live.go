@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ type lived struct {
 	score       float64
 	at, decided int64 // event time and decided_at, microseconds since 1970
 	vector      int64 // where its values begin; -1: not kept
+	content     uint64
 	offset      int64 // with partition and topic, where its order lay
 	partition   int32
 	topic       int32 // in live.topics
@@ -30,8 +32,7 @@ type lived struct {
 // kind is what decisions were made by.
 type kind struct {
 	features, model, policy schemas.Version
-	count                   int64
-	layout                  *schemas.Layout
+	names                   []string // of the inputs
 }
 
 // live is what was decided live, by order. It is held in memory: some 200 bytes an order, and 8 for each feature where vectors are compared.
@@ -49,6 +50,9 @@ type live struct {
 	alien   int64 // records that are no decisions
 	digest  Digest
 	words   map[string]string // texts that many decisions share
+
+	first, final int64           // event times of the first and the last order
+	last         map[place]int64 // :: partition → the last offset that was decided
 }
 
 // chunkSize is how many values lie side by side: a history's do not have to be moved when there is one more.
@@ -82,6 +86,7 @@ func readLive(ctx context.Context, cfg *Config, vectors bool) (*live, error) {
 	}
 	l := &live{
 		from: *cfg.Live, index: make(map[schemas.OrderID]int32), reasons: make(map[int32][]schemas.Reason), vectors: vectors, words: make(map[string]string),
+		first: math.MaxInt64, final: math.MinInt64, last: make(map[place]int64),
 	}
 	s, err := openSource(ctx, sourceConfig{from: *cfg.Live, stdin: cfg.Stdin, registry: cfg.Registry, read: func(ctx context.Context, it *item) error {
 		_, d, err := reader.Record(ctx, it.raw)
@@ -129,10 +134,10 @@ func (l *live) add(d *schemas.Decision) {
 		return
 	}
 	one := lived{
-		score: d.Score, at: d.OccurredAt.UnixMicro(), decided: d.DecidedAt.UnixMicro(), vector: -1, offset: d.Source.Offset, partition: d.Source.Partition,
+		score: d.Score, at: d.OccurredAt.UnixMicro(), decided: d.DecidedAt.UnixMicro(), vector: -1, content: d.Content, offset: d.Source.Offset, partition: d.Source.Partition,
 		topic: l.topic(d.Source.Topic), kind: l.kind(d), action: backtest.ActionOf(d.Action), degraded: len(d.Degraded) > 0,
 	}
-	l.kinds[one.kind].count++
+	l.span(d)
 	if l.vectors {
 		one.vector = l.values.add(d.Inputs.Values)
 	}
@@ -179,7 +184,7 @@ func (l *live) topic(name string) int32 {
 // kind returns the number of what a decision was made by: a few in all, the latest one mostly.
 func (l *live) kind(d *schemas.Decision) int32 {
 	for i := len(l.kinds) - 1; i >= 0; i-- {
-		if k := &l.kinds[i]; k.features == d.Features && k.model == d.Model && k.policy == d.Policy.Version && slices.Equal(k.layout.Names, d.Inputs.Layout.Names) {
+		if k := &l.kinds[i]; k.features == d.Features && k.model == d.Model && k.policy == d.Policy.Version && slices.Equal(k.names, d.Inputs.Layout.Names) {
 			return int32(i)
 		}
 	}
@@ -190,9 +195,7 @@ func (l *live) kind(d *schemas.Decision) int32 {
 	for i, name := range d.Inputs.Layout.Names {
 		names[i] = l.word(name)
 	}
-	l.kinds = append(l.kinds, kind{
-		features: clone(d.Features), model: clone(d.Model), policy: clone(d.Policy.Version), layout: &schemas.Layout{Features: clone(d.Features), Names: names},
-	})
+	l.kinds = append(l.kinds, kind{features: clone(d.Features), model: clone(d.Model), policy: clone(d.Policy.Version), names: names})
 	return int32(len(l.kinds) - 1)
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"verdict/consumer"
@@ -59,6 +60,7 @@ type Config struct {
 	Batch  int                 // orders a step; 0 is 1,000
 
 	Live   *Location     // decisions that were made live, with which the candidates are compared in a report; nil: none are known
+	Verify bool          // compares the main candidate's decisions with Live, bit for bit, and writes differences.jsonl
 	Report *ReportConfig // writes report.json, and report.html; nil: no report
 
 	Write  Format    // of the features
@@ -75,6 +77,9 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if cfg.Decide && len(cfg.Candidates) == 0 {
 		return Summary{}, errors.New("decisions need a candidate")
+	}
+	if cfg.Verify && (cfg.Live == nil || cfg.Stdout != nil) {
+		return Summary{}, errors.New("to verify there have to be live decisions, and files to write to")
 	}
 	if cfg.Stderr == nil {
 		cfg.Stderr = io.Discard
@@ -94,6 +99,13 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	done := t.summary(&cfg, 0)
+	if t.verify != nil {
+		verified, err := t.verify.end(&t.labels)
+		if err != nil {
+			return Summary{}, err
+		}
+		done.Verified = verified
+	}
 	if err := t.writeReport(&cfg, files, &done); err != nil {
 		return Summary{}, err
 	}
@@ -105,7 +117,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 }
 
 // create creates what the replay writes to.
-func (t *transport) create(cfg *Config, files *outputs) error {
+func (t *transport) create(cfg *Config, files *outputs) (err error) {
 	t.letters.tell = cfg.Stderr
 	if cfg.Terminal {
 		t.letters.tell = overBar{cfg.Stderr}
@@ -121,6 +133,11 @@ func (t *transport) create(cfg *Config, files *outputs) error {
 		return err
 	}
 	t.letters.file = letters
+	if cfg.Verify {
+		if t.differences, err = files.create("differences.jsonl"); err != nil {
+			return err
+		}
+	}
 	if cfg.Decide {
 		if err := t.createDecisions(files); err != nil {
 			return err
@@ -169,11 +186,15 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 		}
 	}
 	if cfg.Live != nil {
-		decided, err := readLive(ctx, cfg, false)
+		decided, err := readLive(ctx, cfg, cfg.Verify)
 		if err != nil {
 			return err
 		}
 		t.live = decided
+		if cfg.Verify {
+			t.verify = newVerifier(cfg, decided, t.judges)
+			t.verify.file = t.differences
+		}
 	}
 	binding := cfg.Features.Binding()
 	orders, err := openSource(ctx, sourceConfig{from: cfg.Orders, stdin: cfg.Stdin, schema: cfg.Schema, registry: cfg.Registry, sort: func(it *item) error {
@@ -287,15 +308,20 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 // judge has the candidates decide a step, and tells what they decided.
 func (t *transport) judge(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision) error {
 	if decisions == nil {
-		return t.warmUp(orders, extracted)
+		return t.undecided(orders, extracted)
 	}
 	t.step.take(orders, extracted, decisions)
 	if err := t.decide(); err != nil {
 		return err
 	}
 	for i, place := range t.step.places {
+		if t.verify != nil {
+			if err := t.verify.compare(&orders[place], &decisions[place]); err != nil {
+				return err
+			}
+		}
 		if t.report == nil {
-			break
+			continue
 		}
 		if err := t.report.add(&t.step, i, &orders[place], t.judges); err != nil {
 			return err
@@ -304,17 +330,25 @@ func (t *transport) judge(orders []preprocess.Arrived, extracted []preprocess.Ex
 	return nil
 }
 
-// warmUp tells the report of orders that nobody decides, where it has to know of them.
-func (t *transport) warmUp(orders []preprocess.Arrived, extracted []preprocess.Extracted) error {
-	if t.report == nil || t.report.cfg.Backtest.Known == nil {
-		return nil
-	}
+// undecided tells of orders that nobody decides: they warm up, or there is no candidate and features alone are compared.
+func (t *transport) undecided(orders []preprocess.Arrived, extracted []preprocess.Extracted) error {
 	for i := range orders {
 		if extracted[i].Repeat {
 			continue
 		}
-		if err := t.report.known(&orders[i]); err != nil {
-			return err
+		if t.report != nil && t.report.cfg.Backtest.Known != nil {
+			if err := t.report.known(&orders[i]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case t.verify == nil:
+		case orders[i].Order.At.Before(t.since):
+			t.verify.see(&orders[i])
+		default:
+			if err := t.verify.compare(&orders[i], &schemas.Decision{Score: math.NaN(), Inputs: extracted[i].Vector}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -38,9 +38,9 @@ type run struct {
 // source reads the records of a location in their order: one goroutine reads, some decode, and next puts the runs back in order. What lies between
 // them is bounded, so memory is too, whatever the length of the history.
 type source struct {
-	stream *stream
 	sourceConfig
 
+	stream  *stream
 	codec   *schemas.Codec // of schema
 	ordered chan *run      // as read
 	work    chan *run

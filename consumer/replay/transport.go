@@ -27,17 +27,19 @@ type transport struct {
 	newest time.Time // latest event time so far
 	polled consumer.Batch
 
-	lateness  time.Duration
-	decisions io.Writer // nil: not wanted
-	rows      rowWriter // nil: not wanted
-	pen       *pen      // of rows
-	letters   deadLetters
-	judges    []*judge // the first one's decisions are the worker's
-	step      step
-	failed    error     // of the judges, or of what is told of their decisions
-	report    *reporter // nil: not wanted
-	live      *live     // nil: nothing is known of what was decided live
-	counts    counts
+	lateness    time.Duration
+	decisions   io.Writer // nil: not wanted
+	differences *output
+	rows        rowWriter // nil: not wanted
+	pen         *pen      // of rows
+	letters     deadLetters
+	judges      []*judge // the first one's decisions are the worker's
+	step        step
+	failed      error     // of the judges, or of what is told of their decisions
+	report      *reporter // nil: not wanted
+	verify      *verifier // nil: not wanted
+	live        *live     // nil: nothing is known of what was decided live
+	counts      counts
 }
 
 // Poll returns the next orders, each behind the labels that are known at its event time. Whether these are read in the batch of their order or in an
