@@ -26,7 +26,8 @@
     const chosen = pickCandidate.value;
     return !chosen || !key || key.split(" ").every(k => k === "live" || k === chosen);
   };
-  const showSubjects = () => all("[data-subject]").forEach(e => { e.hidden = !mine(e.dataset.subject); });
+  // The attribute, since parts of a drawing have no property of that name.
+  const showSubjects = () => all("[data-subject]").forEach(e => { e.toggleAttribute("hidden", !mine(e.dataset.subject)); });
   const showSegment = () => all("tr[data-segment]").forEach(e => e.classList.toggle("chosen", e.dataset.segment === pickSegment.value));
 
   // Thresholds that can be moved. A position is an index among the thresholds that the page has figures of, plus one; at 0 nothing is flagged.
