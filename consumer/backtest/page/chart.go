@@ -2,6 +2,7 @@ package page
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ const (
 	chartWidth, chartHeight   = 440, 300
 	plotLeft, plotRight       = 54, 416
 	plotTop, plotBottom       = 14, 250
-	maxTicks, maxTicksOfDates = 6, 6
+	maxTicks, maxTicksOfDates = 6, 5
 )
 
 // kind says how an axis writes its values; the script knows the same words.
@@ -70,6 +71,13 @@ func (c *chart) x() scale {
 
 func (c *chart) y() scale {
 	return scale{lo: c.Y.Lo, hi: c.Y.Hi, from: plotBottom, to: plotTop, log: c.Y.Log}
+}
+
+// Drawn are the lines in the order in which they are drawn: the first comes last, and lies above the others.
+func (c *chart) Drawn() []line {
+	drawn := slices.Clone(c.Lines)
+	slices.Reverse(drawn)
+	return drawn
 }
 
 // lay sets the ticks of both axes, once their ends are known.

@@ -75,7 +75,9 @@ func precisionRecall(r *backtest.Report, all []subject) *chart {
 	return c
 }
 
-// daily are the charts of precision at k by day, of orders and of customers, for the k nearest to the headline's (100, or the first).
+const manyDays = 60 // from more on, charts by day show means of seven days
+
+// daily are the charts of precision at k by day, of orders and of customers, for the headline's k (100, or the first).
 func daily(r *backtest.Report, all []subject) []*chart {
 	k := mainK(r)
 	if k < 0 {
@@ -94,27 +96,24 @@ func daily(r *backtest.Report, all []subject) []*chart {
 			ID: kind.id, Title: kind.title, About: "Share of frauds among the " + at + " highest scores of each day: " + kind.about + ".",
 			X: axis{Label: "Day", Kind: dates}, Y: axis{Label: "Frauds among the " + at, Kind: percents},
 		}
-		most := 0.0
-		for _, s := range all {
-			for _, d := range s.F.Days {
-				if n := pick(kind.of(d), k); n > most {
-					most = n
+		c.X.Lo, c.X.Hi = dayEnds(all)
+		highest, weekly := 0.0, false
+		xs, ys := make([][]float64, len(all)), make([][]float64, len(all))
+		for i, s := range all {
+			xs[i], ys[i], weekly = byDay(s.F.Days, func(d backtest.Day) float64 { return pick(kind.of(d), k) }, c.X.Lo)
+			for _, y := range ys[i] {
+				if y > highest {
+					highest = y
 				}
 			}
 		}
-		c.X.Lo, c.X.Hi = dayEnds(all)
-		c.Y.Hi = min(1, top(most))
+		if weekly {
+			c.Note = "Each point is the mean of seven days, drawn at the first of them; the table has every day."
+		}
+		c.Y.Hi = min(1, top(highest))
 		c.lay()
-		for _, s := range all {
-			var xs, ys []float64
-			for _, d := range s.F.Days {
-				xs, ys = append(xs, unix(d.Day)), append(ys, pick(kind.of(d), k))
-			}
-			dots := func(i int) string { return day(xs[i]) + ": " + percent(ys[i]) }
-			if len(xs) > 60 {
-				dots = nil
-			}
-			c.add(line{Name: s.Name, Class: s.Class, Subject: s.Key}, xs, ys, dots)
+		for i, s := range all {
+			c.add(line{Name: s.Name, Class: s.Class, Subject: s.Key}, xs[i], ys[i], func(n int) string { return day(xs[i][n]) + ": " + percent(ys[i][n]) })
 		}
 		if len(c.Lines) > 0 {
 			out = append(out, c)
@@ -123,13 +122,37 @@ func daily(r *backtest.Report, all []subject) []*chart {
 	return out
 }
 
+// byDay are points of days, or where they are many, of each seven days from first on.
+func byDay(list []backtest.Day, of func(backtest.Day) float64, first float64) (xs, ys []float64, weekly bool) {
+	const week = 7 * 24 * 60 * 60
+	weekly = len(list) > manyDays
+	n := 0.0
+	for _, d := range list {
+		at, y := unix(d.Day), of(d)
+		if weekly && math.IsNaN(y) {
+			continue
+		}
+		if weekly {
+			at = first + week*math.Floor((at-first)/week)
+		}
+		if last := len(xs) - 1; weekly && last >= 0 && xs[last] == at {
+			n++
+			ys[last] += (y - ys[last]) / n
+			continue
+		}
+		xs, ys, n = append(xs, at), append(ys, y), 1
+	}
+	return xs, ys, weekly
+}
+
+// mainK is the index of the headline's k, -1 without any.
 func mainK(r *backtest.Report) int {
 	for i, k := range r.Method.TopK {
 		if k == 100 {
 			return i
 		}
 	}
-	return len(r.Method.TopK) - 1 - max(0, len(r.Method.TopK)-1)
+	return min(0, len(r.Method.TopK)-1)
 }
 
 func pick(values []backtest.Number, i int) float64 {

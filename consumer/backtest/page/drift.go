@@ -15,7 +15,7 @@ const (
 	psiMuch = 0.25
 
 	driftFeatures    = 60  // that are shown, those that moved most first
-	importantOnes    = 40  // features of an importance table
+	importantOnes    = 25  // features of an importance table
 	sparkWidth       = 120 // pixels
 	sparkHeight      = 20
 	sparkWeeksNeeded = 2
@@ -46,7 +46,9 @@ func newDrift(r *backtest.Report, all []subject) drift {
 	out := drift{Base: d.Weeks[d.Base].Start, Smallest: "1,000"}
 	out.Chart = scoreDrift(d, all)
 	features := slices.Clone(d.Features)
-	slices.SortStableFunc(features, func(a, b backtest.FeatureDrift) int { return cmp.Compare(zeroed(b.Max), zeroed(a.Max)) })
+	slices.SortStableFunc(features, func(a, b backtest.FeatureDrift) int {
+		return cmp.Or(cmp.Compare(zeroed(b.Max), zeroed(a.Max)), cmp.Compare(most(b.PSI), most(a.PSI)))
+	})
 	if len(features) > driftFeatures {
 		out.LeftOut, features = len(features)-driftFeatures, features[:driftFeatures]
 	}
@@ -82,12 +84,13 @@ func zeroed(n backtest.Number) float64 {
 }
 
 func driftRowOf(d backtest.Drift, f *backtest.FeatureDrift) driftRow {
-	row := driftRow{Name: clean(f.Name), Max: rate(float64(f.Max)), When: missing, Missing: missing, Word: missing}
-	switch most := float64(f.Max); {
-	case math.IsNaN(most):
-	case most >= psiMuch:
+	row := driftRow{Name: clean(f.Name), Max: rate(float64(f.Max)), When: missing, Missing: missing}
+	switch moved := float64(f.Max); {
+	case math.IsNaN(moved):
+		row.Word = "too few orders"
+	case moved >= psiMuch:
 		row.Word, row.Class = "much", "worse"
-	case most >= psiSome:
+	case moved >= psiSome:
 		row.Word, row.Class = "some", "unclear"
 	default:
 		row.Word, row.Class = "little", "better"
@@ -111,14 +114,19 @@ func driftRowOf(d backtest.Drift, f *backtest.FeatureDrift) driftRow {
 	if len(d.Weeks) >= sparkWeeksNeeded {
 		row.Spark = path.String()
 	}
-	most := math.NaN()
-	for w := range f.Missing {
-		if m := pick(f.Missing, w); math.IsNaN(most) || m > most {
-			most = m
+	row.Missing = percent(most(f.Missing))
+	return row
+}
+
+// most is the largest of some figures, missing when all are.
+func most(of []backtest.Number) float64 {
+	out := math.NaN()
+	for _, n := range of {
+		if v := float64(n); math.IsNaN(out) || v > out {
+			out = v
 		}
 	}
-	row.Missing = percent(most)
-	return row
+	return out
 }
 
 // scoreDrift is the chart of the scores' index by week; nil below two weeks.
@@ -126,19 +134,19 @@ func scoreDrift(d backtest.Drift, all []subject) *chart {
 	if len(d.Weeks) < sparkWeeksNeeded {
 		return nil
 	}
-	most := psiMuch
+	highest := psiMuch
 	var xs []float64
-	for w, week := range d.Weeks {
+	for _, week := range d.Weeks {
 		xs = append(xs, unix(week.Start))
-		for i := range d.Scores {
-			if psi := pick(d.Scores[i].PSI, w); psi > most {
-				most = psi
-			}
+	}
+	for i := range d.Scores {
+		if psi := most(d.Scores[i].PSI); psi > highest {
+			highest = psi
 		}
 	}
 	c := &chart{
 		ID: "drift", Title: "Drift of scores by week", About: "Population stability index of the scores of each week.",
-		X: axis{Label: "Week of", Kind: dates}, Y: axis{Label: "Index (PSI)", Kind: rates, Hi: top(most)},
+		X: axis{Label: "Week of", Kind: dates}, Y: axis{Label: "Index (PSI)", Kind: rates, Hi: top(highest)},
 		Note: "The faint line is 0.25, above which a distribution is usually said to have moved much.",
 	}
 	c.X.Lo, c.X.Hi = apart(slices.Min(xs), slices.Max(xs))

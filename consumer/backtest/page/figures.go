@@ -150,10 +150,25 @@ func (g *gains) add(name string, gain backtest.Gain) {
 	if gain.Gain.Missing() {
 		return
 	}
-	row := gainRow{Name: name, From: rate(float64(gain.From)), To: rate(float64(gain.To)), Gain: signed(float64(gain.Gain), rate)}
+	text := gainText(gain)
+	row := gainRow{Name: name, From: rate(float64(gain.From)), To: rate(float64(gain.To)), Gain: text(float64(gain.Gain))}
 	if gain.Interval != nil {
-		row.Interval = between(gain.Interval, func(v float64) string { return signed(v, rate) })
+		row.Interval = between(gain.Interval, text)
 	}
 	row.Word, row.Class = judged(gain)
 	g.Rows = append(g.Rows, row)
+}
+
+// gainText writes a gain and the ends of its interval: with three decimals, and with five where three would make nothing of a part that is not.
+func gainText(g backtest.Gain) func(float64) string {
+	decimals, parts := 3, []backtest.Number{g.Gain}
+	if g.Interval != nil {
+		parts = append(parts, g.Interval.Low, g.Interval.High)
+	}
+	for _, p := range parts {
+		if a := math.Abs(float64(p)); a > 0 && a < 0.0005 {
+			decimals = 5
+		}
+	}
+	return func(v float64) string { return signed(v, func(v float64) string { return fixed(v, decimals) }) }
 }

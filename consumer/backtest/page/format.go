@@ -35,9 +35,9 @@ func rate(v float64) string { return fixed(v, 3) }
 // percent is a share: 12.3 %; small ones keep two digits that say something.
 func percent(v float64) string {
 	decimals := 1
-	if a := math.Abs(v); a > 0 && a < 0.001 {
+	if a := math.Abs(v); a > 0 && a < 0.000995 {
 		decimals = 3
-	} else if a < 0.01 && a > 0 {
+	} else if a > 0 && a < 0.00995 {
 		decimals = 2
 	}
 	text := fixed(v*100, decimals)

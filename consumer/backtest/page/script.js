@@ -10,7 +10,7 @@
   const grouped = text => text.replace(/^-/, "−").replace(/^(−?\d+)/, whole => whole.replace(/\B(?=(\d{3})+$)/g, ","));
   const fixed = (v, decimals) => Number.isFinite(v) ? grouped(v.toFixed(decimals)) : missing;
   const count = n => fixed(n, 0);
-  const percent = v => Number.isFinite(v) ? fixed(v * 100, v && Math.abs(v) < 0.001 ? 3 : v && Math.abs(v) < 0.01 ? 2 : 1) + "\u00a0%" : missing;
+  const percent = v => Number.isFinite(v) ? fixed(v * 100, v && Math.abs(v) < 0.000995 ? 3 : v && Math.abs(v) < 0.00995 ? 2 : 1) + "\u00a0%" : missing;
   const money = v => fixed(v, !v || Math.abs(v) >= 1000 ? 0 : 2);
   const score = v => Number.isFinite(v) ? grouped(String(Number(v.toPrecision(4)))) : missing;
   const date = v => new Date(v * 1000).toISOString().slice(0, 10);
@@ -74,9 +74,10 @@
     review.setAttribute("aria-valuetext", named(+review.value));
     reject.setAttribute("aria-valuetext", named(+reject.value));
     const worth = whole.fraud + whole.honest > 0; // orders have amounts
+    const lost = refused.orders - refused.frauds;
     byId("what-if-told").textContent = `Stops ${count(flagged.frauds)} of ${count(whole.frauds)} frauds (${percent(flagged.frauds / whole.frauds)})` +
-      (worth ? ` and ${percent(flagged.fraud / whole.fraud)} of fraud money` : "") + `; refuses ${count(refused.orders - refused.frauds)} honest orders` +
-      (worth ? ` worth ${money(refused.honest)}` : "") + `; ${fixed(checked.orders / data.days, 1)} reviews a day.`;
+      (worth ? ` and ${percent(flagged.fraud / whole.fraud)} of fraud money` : "") + `; refuses ${lost ? count(lost) : "no"} honest ${lost === 1 ? "order" : "orders"}` +
+      (worth && lost ? ` worth ${money(refused.honest)}` : "") + `; ${fixed(checked.orders / data.days, 1)} reviews a day.`;
     const rows = [["approve", less(whole, flagged)], ["review", checked], ["reject", refused]].map(([action, n]) => {
       const row = document.createElement("tr"), head = document.createElement("th");
       head.scope = "row";
@@ -123,8 +124,9 @@
 
   const wireChart = figure => {
     const plot = figure.querySelector(".plot"), legend = all(".legend li", figure);
-    const curves = all(".plot > g > .curve", figure).map(pointsOf), outputs = legend.map(l => l.querySelector("output"));
-    const dots = all(".plot > g:not(.grid)", figure).map(g => all("circle", g).map(c => ({x: +c.getAttribute("cx"), text: c.textContent})));
+    // Curves are drawn in the opposite order of the legend, the first above the others.
+    const curves = all(".plot > g > .curve", figure).reverse().map(pointsOf), outputs = legend.map(l => l.querySelector("output"));
+    const dots = all(".plot > g:not(.grid)", figure).reverse().map(g => all("circle", g).map(c => ({x: +c.getAttribute("cx"), text: c.textContent})));
     const x = axis(plot.dataset.x, left, right), y = axis(plot.dataset.y, bottom, top);
     const cursor = document.createElementNS("http://www.w3.org/2000/svg", "path");
     cursor.setAttribute("class", "cursor");

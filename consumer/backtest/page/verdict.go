@@ -116,11 +116,11 @@ func told(g backtest.Gain, word, other, coverage string) string {
 	if g.Gain.Missing() {
 		return "Against " + other + " no difference in average precision could be had: one of the two has no scores for these orders."
 	}
-	figures := "average precision " + rate(float64(g.To)) + " instead of " + rate(float64(g.From)) + " (" + signed(float64(g.Gain), rate)
+	figures := "average precision " + rate(float64(g.To)) + " instead of " + rate(float64(g.From)) + " (" + gainText(g)(float64(g.Gain))
 	if g.Interval == nil {
 		return "Against " + other + ", " + figures + "). There are no intervals, so it cannot be told whether that is more than chance."
 	}
-	figures += "; " + coverage + " interval " + between(g.Interval, func(v float64) string { return signed(v, rate) }) + ")."
+	figures += "; " + coverage + " interval " + between(g.Interval, gainText(g)) + ")."
 	switch word {
 	case "Better", "Worse":
 		return "It ranks frauds " + map[string]string{"Better": "better", "Worse": "worse"}[word] + " than " + other + ": " + figures

@@ -127,7 +127,7 @@ test("the switch leaves the chosen candidate and live", async t => {
   assert.equal(await page.locator("#roc .legend li[data-subject]:visible").count(), 4);
   await page.selectOption("#pick-candidate", "2");
   assert.deepEqual(await page.locator("#roc .legend li[data-subject]:visible").evaluateAll(e => e.map(x => x.dataset.subject)), ["2", "live"]);
-  assert.deepEqual(await page.locator("#roc .plot g[data-subject]:visible").evaluateAll(e => e.map(x => x.dataset.subject)), ["2", "live"]);
+  assert.deepEqual(await page.locator("#roc .plot g[data-subject]:visible").evaluateAll(e => e.map(x => x.dataset.subject)), ["live", "2"], "the chosen one above live");
   assert.equal(await page.locator("#flips details[data-subject]:visible").count(), 1);
   await page.selectOption("#pick-candidate", "");
   assert.equal(await page.locator("#roc .legend li[data-subject]:visible").count(), 4);

@@ -29,7 +29,7 @@ type Config struct {
 // Year is a year of history, three candidates against live.
 func Year() Config {
 	return Config{
-		Days: 365, Orders: 120, Candidates: 3, Features: 40, Live: true,
+		Days: 365, Orders: 160, Candidates: 3, Features: 40, Live: true,
 		Segments: [][]string{{"FR", "DE", "IT", "ES", "NL", "", "PL", "AT"}, {"web", "app", "terminal"}},
 	}
 }
