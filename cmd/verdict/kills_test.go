@@ -42,6 +42,7 @@ func TestEveryCallerHasOneTrueAnswerWhileProcessesAreKilled(t *testing.T) {
 			}
 			ctx := within(t, 3*time.Minute)
 			g := besiege(t, ctx, s, test.static, session)
+			g.warm(t, ctx)
 			busy, stop := context.WithCancel(ctx)
 			var load sync.WaitGroup
 			load.Go(func() { g.load(ctx, busy, rate) })
@@ -104,17 +105,34 @@ func (g *siege) newAPI(t *testing.T, ctx context.Context) *process {
 	return p
 }
 
+// warm sends orders one by one until each scorer has its partitions: a broker lets a new group wait for a few seconds.
+func (g *siege) warm(t *testing.T, ctx context.Context) {
+	t.Helper()
+	decides := func(i int) bool { return g.scorers.at(i).metric(ctx, "verdict_decisions_total") > 0 }
+	until(t, ctx, func() bool {
+		i, of := len(g.told), g.next()
+		g.ask(ctx, i, of)
+		return decides(0) && decides(1)
+	})
+}
+
 // load sends orders at a steady rate until busy ends, each at its time whatever became of those before it, and returns when every caller was told.
 func (g *siege) load(ctx, busy context.Context, rate int) {
 	var callers sync.WaitGroup
 	began := time.Now()
-	for i := 0; busy.Err() == nil; i++ {
-		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
-		of := new(told)
-		g.told = append(g.told, of)
+	for n := 0; busy.Err() == nil; n++ {
+		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+		i, of := len(g.told), g.next()
 		callers.Go(func() { g.ask(ctx, i, of) })
 	}
 	callers.Wait()
+}
+
+// next is the place for what the caller of the next order will be told.
+func (g *siege) next() *told {
+	of := new(told)
+	g.told = append(g.told, of)
+	return of
 }
 
 // ask sends an order, and again to the other process when its connection breaks.
@@ -191,7 +209,10 @@ func (g *siege) judge(t *testing.T, ctx context.Context) (counts map[int]int) {
 				wrong("its caller was promised another decision: "+string(of.body), i)
 			}
 		case http.StatusServiceUnavailable:
-			if g.asked.first[killID(i)] != nil && of.sent == 1 && !bytes.Contains(of.body, []byte(`"kafka_away"`)) {
+			switch away := bytes.Contains(of.body, []byte(`"kafka_away"`)); {
+			case !away && !bytes.Contains(of.body, []byte(`"overloaded"`)):
+				wrong(fmt.Sprintf("its caller was told 503 %s", of.body), i)
+			case !away && of.sent == 1 && g.asked.first[killID(i)] != nil:
 				wrong("was refused and handed over", i)
 			}
 		default:
