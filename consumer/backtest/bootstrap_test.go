@@ -158,3 +158,52 @@ func TestGainsAreOverOrdersWithBothScores(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A replicate is the report of the drawn customers' orders, each copy of a customer being one of his own.
+func TestReplicatesAreReportsOfTheDrawnOrders(t *testing.T) {
+	const replicates, customers = 15, 60
+	cfg := backtest.Config{Candidates: []backtest.Candidate{{Name: "a"}}, Customer: "customer", Bootstrap: replicates, TopK: []int{3, 10}, Budget: 4, Seed: 9}
+	from := rand.New(rand.NewPCG(8, 8))
+	var keys []uint64
+	var rows []backtest.Row
+	for c := range customers {
+		keys = append(keys, uint64(c)+1)
+		for i := range 10 {
+			r := backtest.Row{At: start + int64(i%6)*day + int64(from.IntN(1e6)), ID: fmt.Sprint(c, "-", i), Customer: uint64(c) + 1, Scores: []float64{from.Float64()}}
+			if c%6 == 0 && from.Float64() < 0.4 {
+				r.Label, r.Scores[0] = backtest.Fraud, r.Scores[0]+0.3
+			}
+			rows = append(rows, r)
+		}
+	}
+	alone := cfg
+	alone.Bootstrap = -1
+	figures := make(map[string][]float64)
+	for b := range replicates {
+		var drawn []backtest.Row
+		weights := backtest.Draw(keys, cfg.Seed, b)
+		for i := range rows {
+			for copied := range weights[rows[i].Customer-1] {
+				r := rows[i]
+				r.Customer += uint64(copied) << 32
+				drawn = append(drawn, r)
+			}
+		}
+		f := collect(t, alone, drawn).Candidates[0]
+		for name, x := range map[string]backtest.Number{
+			"AUC": f.AUC, "average precision": f.AveragePrecision, "recall": f.Budget.Recall, "precision": f.Budget.Precision,
+			"at 3": f.AtK[0].Precision, "at 10": f.AtK[1].Precision, "cards at 3": f.AtK[0].Card, "cards at 10": f.AtK[1].Card,
+		} {
+			figures[name] = append(figures[name], float64(x))
+		}
+	}
+	f := collect(t, cfg, rows).Candidates[0]
+	for name, got := range map[string]*backtest.Interval{
+		"AUC": f.AUCInterval, "average precision": f.APInterval, "recall": f.Budget.RecallInterval, "precision": f.Budget.PrecisionInterval,
+		"at 3": f.AtK[0].Interval, "at 10": f.AtK[1].Interval, "cards at 3": f.AtK[0].CardInterval, "cards at 10": f.AtK[1].CardInterval,
+	} {
+		if diff := cmp.Diff(backtest.Between(figures[name]), got, within); diff != "" {
+			t.Errorf("%s (-drawn +got):\n%s", name, diff)
+		}
+	}
+}

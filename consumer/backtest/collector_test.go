@@ -205,3 +205,41 @@ func TestReportDoesNotDependOnTheOrderOfRowsNorOnThreads(t *testing.T) {
 		}
 	}
 }
+
+func FuzzRead(f *testing.F) {
+	cfg := benchConfig(2, true)
+	cfg.Bootstrap = 2
+	row := history(&cfg, 20, 1, 5)
+	c, err := backtest.New(cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i := range 20 {
+		if err := c.Add(row(i)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	r, err := c.Report()
+	if err != nil {
+		f.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := r.Write(&text); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text.Bytes())
+	f.Add([]byte(`{"format":1,"candidates":[{"auc":null}],"live":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := backtest.Read(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := r.Write(&again); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backtest.Read(&again); err != nil {
+			t.Errorf("what was written cannot be read: %v", err)
+		}
+	})
+}

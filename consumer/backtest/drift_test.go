@@ -154,3 +154,10 @@ func TestDriftOfHostileValuesIsBoundedAndOrdered(t *testing.T) {
 		t.Errorf("%d slots", n)
 	}
 }
+
+func TestOneWeekHasNoDrift(t *testing.T) {
+	rows, _ := weeksOf(1, 1500, func(r *rand.Rand, _ int) float64 { return r.NormFloat64() })
+	if r := collect(t, driftConfig(), rows); !r.Headline.PSIMax.Missing() || r.Headline.PSIMaxOf != "" || r.Headline.MissingMax != 0 {
+		t.Errorf("%+v", r.Headline)
+	}
+}

@@ -24,7 +24,10 @@ func Read(from io.Reader) (*Report, error) {
 	if err := json.UnmarshalRead(from, &r); err != nil {
 		return nil, fmt.Errorf("reading the report: %w", err)
 	}
-	return &r, r.check()
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return &r, nil
 }
 
 func (r *Report) check() error {

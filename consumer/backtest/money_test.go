@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -254,14 +255,60 @@ func TestImportanceIsTheMeanContribution(t *testing.T) {
 }
 
 func TestOrdersWithoutAScoreAreInNoFigureOfScores(t *testing.T) {
-	cfg := backtest.Config{Candidates: []backtest.Candidate{{Name: "a"}}, Bootstrap: -1}
+	cfg := backtest.Config{Candidates: []backtest.Candidate{{Name: "a"}}, Amount: "amount", Bootstrap: -1}
 	r := collect(t, cfg, []backtest.Row{
-		{ID: "1", Scores: []float64{0.9}, Actions: []backtest.Action{backtest.Reject}, Label: backtest.Fraud},
-		{ID: "2", Scores: []float64{math.NaN()}, Actions: []backtest.Action{backtest.Review}, Label: backtest.Fraud},
-		{ID: "3", Scores: []float64{0.1}, Actions: []backtest.Action{backtest.Approve}},
+		{ID: "1", Amount: 1, Scores: []float64{0.9}, Actions: []backtest.Action{backtest.Reject}, Label: backtest.Fraud},
+		{ID: "2", Amount: 2, Scores: []float64{math.NaN()}, Actions: []backtest.Action{backtest.Review}, Label: backtest.Fraud},
+		{ID: "3", Amount: 4, Scores: []float64{0.1}, Actions: []backtest.Action{backtest.Approve}},
+		{ID: "4", Amount: 9, Scores: []float64{0.2}, Label: backtest.Fraud}, // not decided: not caught
 	})
 	f := r.Candidates[0]
-	if f.Orders != 2 || f.Unscored != 1 || f.AUC != 1 || f.Actions[1].Frauds != 1 || f.Budget.Recall != 1 {
+	if f.Orders != 3 || f.Unscored != 1 || f.AUC != 1 || f.Actions[1].Frauds != 1 || f.Budget.Recall != 1 || f.Caught != 3 || f.CaughtPart != 0.25 || len(f.Actions) != 4 {
 		t.Errorf("%+v", f)
+	}
+}
+
+func TestScoresAreCountedByWhatIsKnown(t *testing.T) {
+	cfg := backtest.Config{Candidates: []backtest.Candidate{{Name: "a"}}, Mature: 24 * time.Hour, Until: time.UnixMicro(start + day), Bootstrap: -1}
+	rows := []backtest.Row{
+		{At: start, ID: "1", Scores: []float64{0}},
+		{At: start, ID: "2", Scores: []float64{1}, Label: backtest.Fraud, LabelKnown: start},
+		{At: start, ID: "3", Scores: []float64{0.5}},
+		{At: start + 1, ID: "young", Scores: []float64{0.5}, Label: backtest.Fraud, LabelKnown: start},
+		{At: start, ID: "4", Scores: []float64{math.NaN()}},
+	}
+	bins := collect(t, cfg, rows).Candidates[0].Scores
+	want := map[int]backtest.ScoreBin{0: {From: 0, To: 0.02, Honest: 1}, 25: {From: 0.5, To: 0.52, Honest: 1, Unknown: 1}, 49: {From: 0.98, To: 1, Fraud: 1}}
+	for i, b := range bins {
+		if w, ok := want[i]; ok && b != w || !ok && b.Honest+b.Fraud+b.Unknown > 0 {
+			t.Errorf("bin %d is %+v, want %+v", i, b, w)
+		}
+	}
+	rows[0].Scores[0] = -3 // scores that are no probabilities
+	if bins := collect(t, cfg, rows).Candidates[0].Scores; bins[0].From != -3 || bins[49].To != 1 || bins[0].Honest != 1 {
+		t.Errorf("%+v", bins)
+	}
+}
+
+func TestHeadlineIsTheMainCandidates(t *testing.T) {
+	cfg := benchConfig(2, true)
+	cfg.Bootstrap, cfg.Features = -1, nil
+	r := collect(t, cfg, manyRows(&cfg, 4000, 10, 200))
+	h, f, m := r.Headline, r.Candidates[0], r.Comparisons[0]
+	for name, pair := range map[string][2]backtest.Number{
+		"auc": {h.AUC, f.AUC}, "average_precision": {h.AveragePrecision, f.AveragePrecision}, "brier": {h.Brier, f.Brier}, "ece": {h.ECE, f.ECE},
+		"precision_at_100": {h.PrecisionAt100, f.AtK[0].Precision}, "card_precision_at_100": {h.CardPrecisionAt100, f.AtK[0].Card},
+		"precision_at_budget": {h.PrecisionAtBudget, f.Budget.Precision}, "recall_at_budget": {h.RecallAtBudget, f.Budget.Recall},
+		"caught": {h.FraudAmountCaught, f.Caught}, "caught_part": {h.FraudAmountCaughtPart, f.CaughtPart}, "blocked": {h.HonestAmountBlocked, f.Blocked},
+		"flips": {h.Flips, m.FlipsPart}, "flip_worth": {h.FlipWorth, m.Worth}, "auc_gain": {h.AUCGain, m.AUC.Gain}, "ap_gain": {h.AveragePrecisionGain, m.AP.Gain},
+		"base_rate": {h.BaseRate, backtest.Number(r.Period.Frauds) / backtest.Number(r.Period.Counted)},
+		"gain":      {m.AUC.Gain, r.Candidates[0].AUC - r.Live.AUC}, "ap gain": {m.AP.Gain, r.Candidates[0].AveragePrecision - r.Live.AveragePrecision},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])
+		}
+	}
+	if h.Candidate != "card@1" || m.From != "live" || m.To != h.Candidate || h.Orders != 4000 {
+		t.Errorf("%+v", h)
 	}
 }
