@@ -8,10 +8,13 @@ import (
 
 // A chart's drawing area in its own pixels. It is narrow, so that its letters can be read on a phone too.
 const (
-	chartWidth, chartHeight   = 440, 300
-	plotLeft, plotRight       = 54, 416
-	plotTop, plotBottom       = 14, 250
-	maxTicks, maxTicksOfDates = 6, 5
+	chartWidth, chartHeight = 440, 300
+	plotLeft, plotRight     = 54, 416
+	plotTop, plotBottom     = 14, 250
+	maxTicks                = 6
+	maxDays, maxMonths      = 5, 4               // ticks of an axis of dates: 2 Apr, or Apr 2018
+	months                  = 150 * 24 * 60 * 60 // seconds from which on ticks are months
+	crowded                 = 30                 // points of a curve, above which they are drawn small
 )
 
 // kind says how an axis writes its values; the script knows the same words.
@@ -34,13 +37,14 @@ type axis struct {
 	Ticks  []tick
 }
 
-type tick struct{ At, Text string }
+type tick struct{ At, Text, Anchor string }
 
 // line is one curve: a path of straight pieces. Subject is whose it is, for the switch of candidates.
 type line struct {
 	Name, Class, Subject string
 	D                    string
 	Dots                 []dot
+	Radius               int // of Dots
 }
 
 type dot struct{ X, Y, Text string }
@@ -95,13 +99,21 @@ func (a *axis) lay(s scale) {
 			at = everySecond(at)
 		}
 	case a.Kind == dates:
-		at = days(a.Lo, a.Hi, maxTicksOfDates)
+		n := maxDays
+		if a.Hi-a.Lo > months {
+			n = maxMonths
+		}
+		at = days(a.Lo, a.Hi, n)
 	case a.Kind == counts && a.Hi < 2*maxTicks:
 		at = steps(a.Lo, a.Hi, int(a.Hi))
 	}
 	a.Ticks = a.Ticks[:0]
 	for _, v := range at {
-		a.Ticks = append(a.Ticks, tick{px(s.at(v)), a.text(v)})
+		t := tick{At: px(s.at(v)), Text: a.text(v), Anchor: "middle"}
+		if a.Kind == dates && s.at(v) > plotRight-20 {
+			t.Anchor = "end" // it would reach beyond the drawing
+		}
+		a.Ticks = append(a.Ticks, t)
 	}
 }
 
@@ -119,7 +131,7 @@ func (a *axis) text(v float64) string {
 	case percents:
 		return short(math.Round(v*1e8)/1e6) + unitPercent
 	case dates:
-		if a.Hi-a.Lo > 150*24*60*60 {
+		if a.Hi-a.Lo > months {
 			return month(v)
 		}
 		return day(v)
@@ -148,6 +160,9 @@ func (c *chart) add(l line, xs, ys []float64, dots func(i int) string) {
 		d.WriteString(pen)
 		d.WriteString(at)
 		pen, last = "L", at
+	}
+	if l.Radius = 3; len(l.Dots) > crowded {
+		l.Radius = 2
 	}
 	l.D = d.String()
 	if l.D != "" {

@@ -209,6 +209,21 @@ func TestPageSaysWhatCouldNotBeHad(t *testing.T) {
 	}
 }
 
+func TestPageSaysWhetherWhatWasRequiredIsMet(t *testing.T) {
+	for want, p := range map[string]backtest.Provenance{
+		"Required: auc > 0.9 && flips < 0.1 met":     {Require: "auc > 0.9 && flips < 0.1", Met: true},
+		"Required: auc > 0.9 && flips < 0.1 not met": {Require: "auc > 0.9 && flips < 0.1"},
+	} {
+		text := inside(t, written(t, &backtest.Report{Provenance: p}), `<p class="gate">`, `</p>`)
+		if got := html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(text, "")); got != want {
+			t.Errorf("the page says %q, want %q", got, want)
+		}
+	}
+	if text := written(t, &backtest.Report{}); strings.Contains(text, `class="gate"`) {
+		t.Error("the page tells of a gate where nothing was required")
+	}
+}
+
 func TestVerdictFollowsTheIntervalOfTheGain(t *testing.T) {
 	gain := func(low, by, high backtest.Number) backtest.Gain {
 		return backtest.Gain{From: 0.5, To: 0.5 + by, Gain: by, Interval: &backtest.Interval{Low: low, High: high}}

@@ -206,8 +206,8 @@
   all("table").filter(t => !t.matches(".key, .matrix, #what-if-table") && t.tBodies[0].rows.length > 1).forEach(wireTable);
   choose();
 
-  // On paper everything is open.
+  // On paper the changed decisions are as they are on the screen, and figures are open.
   let opened = [];
-  window.addEventListener("beforeprint", () => { opened = all("details.more:not([open])"); opened.forEach(d => { d.open = true; }); });
+  window.addEventListener("beforeprint", () => { opened = all("details.print:not([open])"); opened.forEach(d => { d.open = true; }); });
   window.addEventListener("afterprint", () => { opened.forEach(d => { d.open = false; }); });
 })();

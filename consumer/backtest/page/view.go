@@ -15,6 +15,7 @@ type view struct {
 	Subjects     []subject
 	Verdict      verdict
 	Facts        []fact
+	Gate         string // what was required of the report, "" for nothing
 	Coverage     string // of intervals
 	Figures      figures
 	Gains        []gains
@@ -54,7 +55,7 @@ func newView(r *backtest.Report) *view {
 	}
 	v.Verdict = newVerdict(r)
 	v.Facts = append(facts(r), versions(all)...)
-	v.Coverage = part(r)
+	v.Coverage, v.Gate = part(r), clean(r.Provenance.Require)
 	v.Figures = newFigures(r, all)
 	v.Gains = newGains(r, all)
 	v.Curves = []*chart{roc(all), precisionRecall(r, all)}

@@ -42,7 +42,7 @@ func Hostile() Config {
 			}
 		},
 		Provenance: func(p *backtest.Provenance) {
-			p.Program, p.Digest, p.Partial = texts[0], texts[1], true
+			p.Program, p.Digest, p.Partial, p.Require, p.Met = texts[0], texts[1], true, texts[2], false
 			p.Orders, p.Labels, p.Live = texts, texts[:1], texts[1:2]
 		},
 	}

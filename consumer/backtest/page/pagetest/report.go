@@ -91,6 +91,7 @@ func (c Config) Report() (*backtest.Report, error) {
 	r.Provenance = backtest.Provenance{
 		Program: "verdict 1.0", Orders: []string{"orders.jsonl.gz"}, Labels: []string{"labels.jsonl.gz"}, Live: []string{"kafka://broker:9092/decisions"},
 		Features: cfg.Candidates[0].Features, Digest: "b5bb9d8014a0f9b1d61e21e796d78dcc",
+		Require: "average_precision >= 0.6 && flips < 0.02", Met: true,
 	}
 	if c.Provenance != nil {
 		c.Provenance(&r.Provenance)
