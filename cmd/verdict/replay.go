@@ -21,8 +21,8 @@ import (
 
 // replayFlags are the flags of verdict replay.
 type replayFlags struct {
-	orders, labels, schema, features string
-	models, policies                 []string
+	schema, features                 string
+	orders, labels, models, policies []string
 	since, until                     string
 	lateness                         durationFlag
 	out, write                       string
@@ -54,8 +54,8 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.orders, "orders", "", "the orders: `SRC`")
-	flags.StringVar(&f.labels, "labels", "", "what became known of them: `SRC`")
+	flags.StringArrayVar(&f.orders, "orders", nil, "the orders: `SRC`; several files are merged by event time")
+	flags.StringArrayVar(&f.labels, "labels", nil, "what became known of them: `SRC`")
 	flags.StringVar(&f.schema, "schema", "", "what an order looks like: `FILE` .avsc or JSON Schema (else any object with the fields that the features name)")
 	flags.StringVar(&f.features, "features", "", "the feature set: `FILE`")
 	flags.StringArrayVar(&f.models, "model", nil, "the model bundle: `DIR`; given several times, candidates that decide in one pass")
@@ -114,11 +114,11 @@ func (f *replayFlags) replay() (replay.Config, error) {
 		return cfg, err
 	}
 	cfg.Events = reach.events
-	if cfg.Orders, err = reach.location(f.orders, consumer.Orders); err != nil {
+	if cfg.Orders, err = reach.locations(f.orders, consumer.Orders); err != nil {
 		return cfg, fmt.Errorf("--orders: %w", err)
 	}
-	if f.labels != "" {
-		labels, err := reach.location(f.labels, consumer.Labels)
+	if len(f.labels) > 0 {
+		labels, err := reach.locations(f.labels, consumer.Labels)
 		if err != nil {
 			return cfg, fmt.Errorf("--labels: %w", err)
 		}

@@ -79,7 +79,7 @@ func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
 		r.Segments = append(r.Segments, schemas.ParsePath(field))
 	}
 	r.Customer, r.CustomerKey = customerOf(cfg.Features, f.card)
-	r.Provenance = backtest.Provenance{Program: bench.Version(), Orders: []string{cfg.Orders.String()}, Labels: locations(cfg.Labels), Live: locations(cfg.Live)}
+	r.Provenance = backtest.Provenance{Program: bench.Version(), Orders: cfg.Orders.Names(), Labels: locations(cfg.Labels), Live: locations(cfg.Live)}
 	return nil
 }
 
@@ -171,7 +171,7 @@ func locations(at *replay.Location) []string {
 	if at == nil {
 		return []string{}
 	}
-	return []string{at.String()}
+	return at.Names()
 }
 
 // What a replay that has done its work ends with all the same.

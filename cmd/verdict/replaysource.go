@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"verdict/consumer"
 	"verdict/consumer/kafka"
@@ -21,7 +26,7 @@ type sources struct {
 
 // reach returns how sources in Kafka are reached. Nothing is read when there is none.
 func (f *replayFlags) reach() (sources, error) {
-	if !inKafka(f.orders) && !inKafka(f.labels) && !inKafka(f.report.live) && !inKafka(f.report.verify) {
+	if !slices.ContainsFunc(slices.Concat(f.orders, f.labels, []string{f.report.live, f.report.verify}), inKafka) {
 		return sources{}, nil
 	}
 	cfg, err := loadConfig(f.config, os.Environ())
@@ -38,20 +43,75 @@ func (s *sources) registry() (*schemas.Registry, error) {
 	return schemas.NewRegistry(schemas.RegistryConfig{URLs: s.schemas.URLs, User: s.schemas.User, Password: s.schemas.Password})
 }
 
-// location reads a SRC. A file must be there; a cluster is asked when the replay begins.
+// locations reads what may be given several times: files, whose names may be patterns or joined by commas, or one source of another kind. A file must be
+// there; a cluster is asked when the replay begins.
+func (s *sources) locations(texts []string, stream consumer.Stream) (replay.Location, error) {
+	if len(texts) == 1 && inKafka(texts[0]) {
+		return s.topics(texts[0], stream)
+	}
+	var files []replay.Location
+	for _, text := range texts {
+		if inKafka(text) {
+			return replay.Location{}, fmt.Errorf("%s: topics are read alone (of one cluster several may be joined by commas)", text)
+		}
+		paths, err := expand(text)
+		if err != nil {
+			return replay.Location{}, err
+		}
+		for _, path := range paths {
+			at, err := replay.ParseLocation(path)
+			if err == nil && !at.Stdin() {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				return replay.Location{}, err
+			}
+			files = append(files, at)
+		}
+	}
+	if len(files) == 1 {
+		return files[0], nil
+	}
+	return replay.Files(files)
+}
+
+// location reads a source that is given once.
 func (s *sources) location(source string, stream consumer.Stream) (replay.Location, error) {
-	if inKafka(source) {
-		return s.topics(source, stream)
+	return s.locations([]string{source}, stream)
+}
+
+// expand returns the files that a name stands for: itself if there is such a file, those of a pattern by their names, or those that commas join.
+func expand(name string) ([]string, error) {
+	if _, err := os.Stat(name); err == nil || name == "-" {
+		return []string{name}, nil
 	}
-	at, err := replay.ParseLocation(source)
-	if err == nil && !at.Stdin() {
-		_, err = os.Stat(source)
+	if strings.Contains(name, ",") {
+		var all []string
+		for part := range strings.SplitSeq(name, ",") {
+			paths, err := expand(part)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, paths...)
+		}
+		return all, nil
 	}
-	return at, err
+	if !strings.ContainsAny(name, "*?[") {
+		return []string{name}, nil
+	}
+	paths, err := filepath.Glob(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s: there is no such file", name)
+	}
+	return paths, nil
 }
 
 func (s *sources) topics(source string, stream consumer.Stream) (replay.Location, error) {
-	servers, names, err := kafka.ParseURL(source)
+	where, query, _ := strings.Cut(source, "?")
+	servers, names, err := kafka.ParseURL(where)
 	if err != nil {
 		return replay.Location{}, err
 	}
@@ -60,14 +120,75 @@ func (s *sources) topics(source string, stream consumer.Stream) (replay.Location
 	for _, name := range names {
 		cfg.Topics = append(cfg.Topics, kafka.HistoryTopic{Name: name, Stream: stream})
 	}
-	if err := cfg.Check(); err != nil {
+	if err := errors.Join(limit(&cfg, query, names), cfg.Check()); err != nil {
 		return replay.Location{}, err
 	}
 	return replay.FromTopics(source, names, func(ctx context.Context) (replay.Topics, error) {
 		h, err := kafka.OpenHistory(ctx, cfg)
+		if errors.Is(err, kafka.ErrRange) {
+			err = fmt.Errorf("%w: %w", errInvalid, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", source, err)
 		}
+		if _, total := h.Progress(); query != "" && total == 0 {
+			h.Close()
+			return nil, fmt.Errorf("%w: reading %s: there is no record in this range", errInvalid, source)
+		}
 		return h, nil
 	}), nil
+}
+
+// limit reads from= and to= of a source in Kafka: times of records, or offsets.
+func limit(cfg *kafka.HistoryConfig, query string, topics []string) error {
+	values, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B")) // of a time zone, not a space
+	if err != nil {
+		return fmt.Errorf("?%s is not from=…&to=…", query)
+	}
+	for key, all := range values {
+		if key != "from" && key != "to" || len(all) != 1 || all[0] == "" {
+			return fmt.Errorf("?%s is not from=…&to=…, each a time or partition:offset,…", query)
+		}
+	}
+	if cfg.Since, cfg.Starts, err = bound(values.Get("from"), topics); err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	if cfg.Until, cfg.Ends, err = bound(values.Get("to"), topics); err != nil {
+		return fmt.Errorf("to: %w", err)
+	}
+	if !cfg.Since.IsZero() && !cfg.Until.IsZero() && !cfg.Since.Before(cfg.Until) {
+		return errors.New("from must lie before to")
+	}
+	for topic, partitions := range cfg.Starts {
+		for partition, start := range partitions {
+			if end, ok := cfg.Ends[topic][partition]; ok && start >= end {
+				return fmt.Errorf("%s/%d: from offset %d does not lie before to offset %d", topic, partition, start, end)
+			}
+		}
+	}
+	return nil
+}
+
+// bound reads one end of a range. Offsets of the one topic need not name it.
+func bound(text string, topics []string) (time.Time, kafka.Offsets, error) {
+	at, err := parseTime(text)
+	if err == nil {
+		return at, nil, nil
+	}
+	parts := strings.Split(text, ",")
+	for i, part := range parts {
+		if !strings.Contains(part, "/") && len(topics) == 1 {
+			parts[i] = topics[0] + "/" + part
+		}
+	}
+	offsets, bad := parseOffsets(strings.Join(parts, ","))
+	if bad != nil {
+		return at, nil, fmt.Errorf("%w, nor are they offsets: %w", err, bad)
+	}
+	for topic := range offsets {
+		if !slices.Contains(topics, topic) {
+			return at, nil, fmt.Errorf("an offset is given for %s, which is not read", topic)
+		}
+	}
+	return at, offsets, nil
 }

@@ -19,6 +19,9 @@ import (
 // ErrNoCommits is wrapped by the error about a group that has committed nothing.
 var ErrNoCommits = errors.New("has committed nothing")
 
+// ErrRange is wrapped by the error about offsets that a topic does not have.
+var ErrRange = errors.New("no such offsets")
+
 // Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. A group that has committed nothing in
 // any of them is an error (ErrNoCommits): its name is wrong, or there is nothing to be read. The group does not notice.
 func Committed(ctx context.Context, c Connection, group string, topics ...string) (Offsets, error) {
@@ -146,7 +149,7 @@ func (h *History) known(have kadm.ListedOffsets) error {
 		for topic, partitions := range offsets {
 			for partition := range partitions {
 				if _, ok := have.Lookup(topic, partition); !ok {
-					return fmt.Errorf("an offset is given for %s/%d, which is not there", topic, partition)
+					return fmt.Errorf("%w: an offset is given for %s/%d, which is not there", ErrRange, topic, partition)
 				}
 			}
 		}
@@ -176,13 +179,16 @@ func (h *History) open(topic HistoryTopic, b bounds) error {
 			return nil
 		}
 		if given > b.last {
-			return fmt.Errorf("%s/%d is to be read to offset %d, and its committed records end at %d", b.topic, b.partition, given, b.last)
+			return fmt.Errorf("%w: %s/%d is to be read to offset %d, and its committed records end at %d", ErrRange, b.topic, b.partition, given, b.last)
 		}
 		end = given
 	}
 	if given, ok := h.cfg.Starts[b.topic][b.partition]; ok {
 		if given < b.first && given < end {
 			return fmt.Errorf("log gap in %s/%d: records %d to %d were deleted before they were read: %w", b.topic, b.partition, given, min(b.first, end)-1, consumer.ErrStop)
+		}
+		if given > b.last {
+			return fmt.Errorf("%w: %s/%d is to be read from offset %d, and its committed records end at %d", ErrRange, b.topic, b.partition, given, b.last)
 		}
 		start = given
 	}

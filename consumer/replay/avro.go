@@ -29,7 +29,7 @@ func (s *source) readAvro(ctx context.Context) error {
 			}
 		}
 		select {
-		case s.ordered <- r:
+		case s.inOrder <- r:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

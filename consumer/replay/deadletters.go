@@ -55,7 +55,7 @@ func letterOf(at Location, it *item) (deadLetter, bool) {
 	if !errors.As(it.bad, &bad) {
 		return deadLetter{}, false
 	}
-	letter := deadLetter{File: at.String(), Line: it.offset + 1, Code: bad.Code, Detail: bad.Detail}
+	letter := deadLetter{File: at.file(it.file).String(), Line: it.offset + 1, Code: bad.Code, Detail: bad.Detail}
 	if r := it.record; r != nil {
 		letter.File, letter.Line = fmt.Sprintf("%s/%d", r.Topic, r.Partition), r.Offset
 	}

@@ -30,7 +30,7 @@ type heard struct {
 const unheard = math.MinInt64
 
 // readLabels reads all labels and sorts them by known_at; of those known at one time the order in which they lie stays.
-func readLabels(ctx context.Context, from *source, letters *deadLetters) (history, error) {
+func readLabels(ctx context.Context, from feed, at Location, letters *deadLetters) (history, error) {
 	var h history
 	for {
 		items, err := from.next(ctx)
@@ -45,7 +45,7 @@ func readLabels(ctx context.Context, from *source, letters *deadLetters) (histor
 				h.labels = append(h.labels, heardOf(&items[i]))
 				continue
 			}
-			letter, ok := letterOf(from.from, &items[i])
+			letter, ok := letterOf(at, &items[i])
 			if !ok {
 				return history{}, items[i].bad
 			}

@@ -88,7 +88,7 @@ func readLive(ctx context.Context, cfg *Config, vectors bool) (*live, error) {
 		from: *cfg.Live, index: make(map[schemas.OrderID]int32), reasons: make(map[int32][]schemas.Reason), vectors: vectors, words: make(map[string]string),
 		first: math.MaxInt64, final: math.MinInt64, last: make(map[place]int64),
 	}
-	s, err := openSource(ctx, sourceConfig{from: *cfg.Live, stdin: cfg.Stdin, registry: cfg.Registry, read: func(ctx context.Context, it *item) error {
+	s, err := openFeed(ctx, sourceConfig{from: *cfg.Live, stdin: cfg.Stdin, registry: cfg.Registry, read: func(ctx context.Context, it *item) error {
 		_, d, err := reader.Record(ctx, it.raw)
 		it.decision = &d
 		return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -19,6 +20,7 @@ const (
 	jsonLines    encoding = iota
 	avroFile              // an object container file: it carries its own schema
 	topicRecords          // records of Kafka topics
+	severalFiles          // of any kind
 )
 
 // Location is where a history lies: a file (.jsonl or .avro, also .gz or .zst), "-", JSON lines on stdin, or topics (FromTopics).
@@ -26,6 +28,8 @@ type Location struct {
 	path       string // "" is stdin
 	encoding   encoding
 	compressed string // ".gz", ".zst" or ""
+
+	files []Location // of severalFiles
 
 	topics    []string // of topicRecords, with what opens them
 	subscribe func(context.Context) (Topics, error)
@@ -59,7 +63,21 @@ func ParseLocation(s string) (Location, error) {
 func (l Location) Stdin() bool { return l.path == "" }
 
 // InLines says whether the location has JSON lines.
-func (l Location) InLines() bool { return l.encoding == jsonLines }
+func (l Location) InLines() bool {
+	if l.encoding == severalFiles {
+		return !slices.ContainsFunc(l.files, func(f Location) bool { return !f.InLines() })
+	}
+	return l.encoding == jsonLines
+}
+
+// size returns how large the file is, in bytes.
+func (l Location) size() (int64, error) {
+	info, err := os.Stat(l.path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
 
 // String returns the location as people write it.
 func (l Location) String() string {

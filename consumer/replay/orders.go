@@ -18,7 +18,7 @@ type ReadConfig struct {
 // Read hands the records of a location to take, in their order, until take says that it has enough. Raw is the record's text as it lay there, nil in an Avro
 // file, and fields what was decoded of it. One that cannot be decoded is left out; Read returns how many were.
 func Read(ctx context.Context, cfg ReadConfig, take func(raw []byte, fields schemas.Record) (more bool, err error)) (left int, err error) {
-	s, err := openSource(ctx, sourceConfig{from: cfg.From, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(*item) error { return nil }})
+	s, err := openFeed(ctx, sourceConfig{from: cfg.From, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(*item) error { return nil }})
 	if err != nil {
 		return 0, err
 	}

@@ -197,7 +197,7 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 		}
 	}
 	binding := cfg.Features.Binding()
-	orders, err := openSource(ctx, sourceConfig{from: cfg.Orders, stdin: cfg.Stdin, schema: cfg.Schema, registry: cfg.Registry, sort: func(it *item) error {
+	orders, err := openFeed(ctx, sourceConfig{from: cfg.Orders, ordered: true, stdin: cfg.Stdin, schema: cfg.Schema, registry: cfg.Registry, sort: func(it *item) error {
 		order, err := schemas.NewOrder(it.fields, binding, it.raw)
 		it.at = order.At
 		return err
@@ -205,7 +205,7 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	t.orders = orders
+	t.orders, t.from = orders, cfg.Orders
 	err = t.peek(ctx)
 	if err == nil && cfg.Schema == nil {
 		err = checkFields(cfg, t.ahead)
@@ -237,7 +237,7 @@ func (t *transport) openReport(cfg *Config) (err error) {
 }
 
 func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
-	labels, err := openSource(ctx, sourceConfig{from: *cfg.Labels, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(it *item) (err error) {
+	labels, err := openFeed(ctx, sourceConfig{from: *cfg.Labels, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(it *item) (err error) {
 		it.label, err = schemas.NewLabel(it.fields)
 		return err
 	}})
@@ -245,7 +245,7 @@ func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	defer labels.close()
-	t.labels, err = readLabels(ctx, labels, &t.letters)
+	t.labels, err = readLabels(ctx, labels, *cfg.Labels, &t.letters)
 	return err
 }
 
@@ -255,9 +255,13 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 	if len(t.judges) > 0 {
 		main = t.judges[0].scorer
 	}
+	codec, err := orderCodec(cfg)
+	if err != nil {
+		return err
+	}
 	worker, err := consumer.New(consumer.Config{
 		Transport: t,
-		Orders:    t.orders.codec,
+		Orders:    codec,
 		Binding:   cfg.Features.Binding(),
 		Extractor: preprocess.NewExtractor(cfg.Features, cfg.Store, cfg.Lateness),
 		Store:     cfg.Store,

@@ -16,6 +16,7 @@ import (
 
 // item is one record of a source.
 type item struct {
+	file   int32            // its number among several files
 	offset int64            // its line, or its place in an Avro file, from 0; the record's offset in a topic
 	record *consumer.Record // as it lay in a topic; nil in a file
 	raw    []byte           // its text; nil in an Avro file. Of a line too long only the beginning, still too long to be taken
@@ -42,7 +43,7 @@ type source struct {
 
 	stream  *stream
 	codec   *schemas.Codec // of schema
-	ordered chan *run      // as read
+	inOrder chan *run      // as read
 	work    chan *run
 	err     error // why the stream ended, set before ordered is closed
 	stop    context.CancelFunc
@@ -54,6 +55,7 @@ type sourceConfig struct {
 	from     Location
 	stdin    io.Reader
 	schema   *schemas.Schema                    // nil: any object
+	ordered  bool                               // sort tells the records' times, by which several files are merged
 	registry *schemas.Registry                  // nil: what lies in topics is JSON
 	sort     func(*item) error                  // makes an order or a label of a decoded item
 	read     func(context.Context, *item) error // in place of decoding and sort: makes of an item's text what it is
@@ -73,7 +75,7 @@ func openSource(ctx context.Context, cfg sourceConfig) (*source, error) {
 	decoders := runtime.GOMAXPROCS(0)
 	s := &source{
 		sourceConfig: cfg, stream: in, codec: codec, stop: stop,
-		ordered: make(chan *run, 2*decoders),
+		inOrder: make(chan *run, 2*decoders),
 		work:    make(chan *run, 2*decoders),
 	}
 	for range decoders {
@@ -97,7 +99,7 @@ func (s *source) close() {
 func (s *source) next(ctx context.Context) ([]item, error) {
 	for {
 		select {
-		case r, more := <-s.ordered:
+		case r, more := <-s.inOrder:
 			if !more {
 				return nil, s.err
 			}
@@ -116,7 +118,7 @@ func (s *source) next(ctx context.Context) ([]item, error) {
 }
 
 func (s *source) run(ctx context.Context) {
-	defer close(s.ordered)
+	defer close(s.inOrder)
 	defer close(s.work)
 	var err error
 	switch s.from.encoding {
@@ -124,7 +126,7 @@ func (s *source) run(ctx context.Context) {
 		err = s.readAvro(ctx)
 	case topicRecords:
 		err = s.readTopics(ctx)
-	case jsonLines:
+	case jsonLines, severalFiles: // several are as many sources
 		err = s.readLines(ctx)
 	}
 	s.err = err
@@ -148,7 +150,7 @@ func (s *source) readLines(ctx context.Context) error {
 
 // hand gives a run its place among the others and has it decoded.
 func (s *source) hand(ctx context.Context, r *run) error {
-	for _, to := range []chan *run{s.ordered, s.work} {
+	for _, to := range []chan *run{s.inOrder, s.work} {
 		select {
 		case to <- r:
 		case <-ctx.Done():

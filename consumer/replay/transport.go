@@ -18,7 +18,8 @@ var epoch = time.UnixMilli(0)
 // transport is a replay's consumer.Transport: orders and the labels known by then come from files, decisions and dead letters go to files.
 // One goroutine uses it, as the contract says.
 type transport struct {
-	orders *source
+	orders feed
+	from   Location // of orders
 	labels history
 	ahead  []item // read and not yet polled
 	batch  int    // orders a poll
@@ -109,7 +110,7 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 		return append(records, r)
 	}
 	return append(records, consumer.Record{
-		Stream: consumer.Orders, Topic: t.orders.from.Base(), Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
+		Stream: consumer.Orders, Topic: t.from.file(it.file).Base(), Partition: it.file, Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
 	})
 }
 
@@ -140,7 +141,7 @@ func (t *transport) publish(m *consumer.Message) error {
 
 // bury writes a dead letter, whose headers say where its record lay and what is wrong with it.
 func (t *transport) bury(m *consumer.Message) error {
-	letter := deadLetter{File: t.orders.from.String()}
+	letter := deadLetter{File: t.from.String()}
 	for _, h := range m.Headers {
 		switch h.Key {
 		case consumer.HeaderErrorCode:
@@ -153,10 +154,16 @@ func (t *transport) bury(m *consumer.Message) error {
 			if err != nil {
 				return fmt.Errorf("reading the offset of a dead letter: %w", err)
 			}
-			letter.Line = offset + 1
-			if t.orders.from.InTopics() {
-				letter.File, letter.Line = place, offset
+			if letter.Line = offset; t.from.InTopics() {
+				letter.File = place
+				break
 			}
+			_, text, _ = cutLast(place, "/")
+			number, err := strconv.ParseInt(text, 10, 32)
+			if err != nil {
+				return fmt.Errorf("reading the file of a dead letter: %w", err)
+			}
+			letter.File, letter.Line = t.from.file(int32(number)).String(), offset+1 // lines count from 1
 		}
 	}
 	return t.letters.add(letter)
@@ -177,6 +184,6 @@ func (t *transport) Commit(context.Context, *consumer.Batch) error {
 
 // far is how far the replay is.
 func (t *transport) far() Far {
-	in := t.orders.stream
-	return Far{Orders: t.counts.orders.Load(), Done: in.read(), Total: in.size, Of: in.of}
+	read, total, of := t.orders.far()
+	return Far{Orders: t.counts.orders.Load(), Done: read, Total: total, Of: of}
 }
