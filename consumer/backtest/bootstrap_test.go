@@ -93,12 +93,12 @@ func TestOrdersOfOneCustomerAreDrawnTogether(t *testing.T) {
 }
 
 func TestIntervalsHoldTheTruthAsOftenAsTheySay(t *testing.T) {
-	const runs, separation = 200, 1.2
+	const runs, separation = 100, 1.2
 	truth := 0.5 * math.Erfc(-separation/2) // Φ(separation ÷ √2)
 	held, gains := 0, 0
 	for i := range runs {
-		rows := normal(uint64(100+i), 800, 1, 0.1, separation)
-		r := collect(t, two(200), rows)
+		rows := normal(uint64(100+i), 500, 1, 0.1, separation)
+		r := collect(t, two(100), rows)
 		if in := r.Candidates[0].AUCInterval; float64(in.Low) <= truth && truth <= float64(in.High) {
 			held++
 		}
