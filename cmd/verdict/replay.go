@@ -89,11 +89,15 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("creating the folder of --out: %w", err)
 	}
 	done, err := replay.Run(cmd.Context(), cfg)
+	broken := (*replay.InterruptedError)(nil)
 	switch {
 	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive):
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	case errors.Is(err, context.Canceled) && f.out == "-":
 		return errors.New("interrupted: what stands on stdout is not all")
+	case errors.As(err, &broken):
+		fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
+		return broken
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted: no file was written")
 	case err != nil:

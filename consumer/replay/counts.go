@@ -47,8 +47,8 @@ type Summary struct {
 
 // CandidateDigest is the digest of a candidate's decisions.
 type CandidateDigest struct {
-	Name   string // of the candidate
-	Digest string // see Digest
+	Name   string `json:"candidate"`
+	Digest string `json:"digest"` // see Digest
 }
 
 // PerSecond returns how many orders were read a second.

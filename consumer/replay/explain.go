@@ -31,8 +31,8 @@ const (
 // maxShared is how many of the orders in question are looked at for each entity: a hot one must not make it a matter of hours.
 const maxShared = 2_000
 
-// end explains what is open and returns the whole of it.
-func (v *verifier) end(labels *history) (*Verification, error) {
+// end explains what is open and returns the whole of it. Only of a whole history can be told what it lacks.
+func (v *verifier) end(labels *history, whole bool) (*Verification, error) {
 	v.explain(labels)
 	for i := range v.open {
 		u := &v.open[i]
@@ -41,7 +41,7 @@ func (v *verifier) end(labels *history) (*Verification, error) {
 			return nil, err
 		}
 	}
-	if err := v.unread(); err != nil {
+	if err := v.unread(whole); err != nil {
 		return nil, err
 	}
 	r := &v.result
@@ -61,7 +61,7 @@ func (v *verifier) end(labels *history) (*Verification, error) {
 }
 
 // unread tells of what live decided and the history does not have, between the first and the last order that was replayed, and of what live decided twice.
-func (v *verifier) unread() error {
+func (v *verifier) unread(whole bool) error {
 	first, last := int64(0), int64(-1)
 	if len(v.seen.at) > 0 {
 		first, last = max(slices.Min(v.seen.at), v.since), min(slices.Max(v.seen.at), v.until-1)
@@ -72,7 +72,7 @@ func (v *verifier) unread() error {
 		if was.torn {
 			left = append(left, told{id: id, kind: Torn, live: was})
 		}
-		if !was.seen && was.at >= first && was.at <= last {
+		if whole && !was.seen && was.at >= first && was.at <= last {
 			left = append(left, told{id: id, kind: NotReplayed, live: was})
 		}
 	}

@@ -73,7 +73,8 @@ type Config struct {
 	Color    bool
 }
 
-// Run replays. Files that it was to write are all there when it returns nil, and none of them otherwise.
+// Run replays. Files that it was to write are all there when it returns nil, and none of them otherwise; but when ctx ends under way they hold what was done
+// until then, PartialFile says so, and the error is an *InterruptedError.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if cfg.Decide && len(cfg.Candidates) == 0 {
 		return Summary{}, errors.New("decisions need a candidate")
@@ -98,22 +99,36 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := t.run(ctx, &cfg); err != nil {
 		return Summary{}, err
 	}
-	done := t.summary(&cfg, 0)
-	if t.verify != nil {
-		verified, err := t.verify.end(&t.labels)
-		if err != nil {
-			return Summary{}, err
-		}
-		done.Verified = verified
+	broken := t.interrupted(ctx)
+	if broken != nil && broken.Orders == 0 {
+		return Summary{}, broken.Cause
 	}
-	if err := t.writeReport(&cfg, files, &done); err != nil {
+	done := t.summary(&cfg)
+	if err := t.finish(&cfg, files, broken, &done); err != nil {
 		return Summary{}, err
 	}
-	if err := files.appear(); err != nil {
-		return Summary{}, err
+	if done.Elapsed = time.Since(began); broken != nil {
+		return done, broken
 	}
-	done.Elapsed = time.Since(began)
 	return done, nil
+}
+
+// finish writes what can be told when all is decided, and has the files appear.
+func (t *transport) finish(cfg *Config, files *outputs, broken *InterruptedError, done *Summary) (err error) {
+	if t.verify != nil {
+		if done.Verified, err = t.verify.end(&t.labels, broken == nil); err != nil {
+			return err
+		}
+	}
+	if err := t.writeReport(cfg, files, broken, done); err != nil {
+		return err
+	}
+	if cfg.Stdout == nil {
+		if err := sayPartial(cfg.Out, files, broken, done); err != nil {
+			return err
+		}
+	}
+	return files.appear()
 }
 
 // create creates what the replay writes to.
@@ -282,9 +297,6 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 	if closed := t.pen.close(); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
 	return err
 }
 
@@ -358,7 +370,7 @@ func (t *transport) undecided(orders []preprocess.Arrived, extracted []preproces
 	return nil
 }
 
-func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {
+func (t *transport) summary(cfg *Config) Summary {
 	c := &t.counts
 	var digests []CandidateDigest
 	for _, j := range t.judges {
@@ -367,6 +379,6 @@ func (t *transport) summary(cfg *Config, elapsed time.Duration) Summary {
 	return Summary{
 		Digests: digests, Write: cfg.Write, Decide: cfg.Decide,
 		Orders: c.orders.Load(), Rows: c.rows.Load(), Decisions: c.decisions.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
-		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), Latest: time.Duration(c.latest.Load()), After: c.after.Load(), Elapsed: elapsed,
+		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), Latest: time.Duration(c.latest.Load()), After: c.after.Load(),
 	}
 }

@@ -190,7 +190,7 @@ func appendKey(key []byte, fields schemas.Record, paths []schemas.Path) ([]byte,
 }
 
 // writeReport makes the report and writes it, when one is wanted.
-func (t *transport) writeReport(cfg *Config, files *outputs, done *Summary) error {
+func (t *transport) writeReport(cfg *Config, files *outputs, broken *InterruptedError, done *Summary) error {
 	if t.report == nil {
 		return nil
 	}
@@ -200,6 +200,9 @@ func (t *transport) writeReport(cfg *Config, files *outputs, done *Summary) erro
 	}
 	report.Provenance = cfg.Report.Provenance
 	report.Provenance.Features, report.Provenance.Digest = cfg.Features.Version(), t.judges[0].digest.String()
+	if broken != nil {
+		report.Provenance.Partial, report.Provenance.Through = true, broken.Through.UTC()
+	}
 	if cfg.Report.Gate != nil {
 		met, told, err := cfg.Report.Gate.Check(report)
 		if err != nil {

@@ -18,15 +18,18 @@ var epoch = time.UnixMilli(0)
 // transport is a replay's consumer.Transport: orders and the labels known by then come from files, decisions and dead letters go to files.
 // One goroutine uses it, as the contract says.
 type transport struct {
-	orders feed
-	from   Location // of orders
-	labels history
-	ahead  []item // read and not yet polled
-	batch  int    // orders a poll
-	since  time.Time
-	until  time.Time // zero is for ever
-	newest time.Time // latest event time so far
-	polled consumer.Batch
+	orders  feed
+	from    Location // of orders
+	labels  history
+	ahead   []item // read and not yet polled
+	batch   int    // orders a poll
+	since   time.Time
+	until   time.Time // zero is for ever
+	newest  time.Time // latest event time so far
+	through time.Time // newest, when the last step was done
+	done    int64     // orders read by then
+	ended   bool      // all was read
+	polled  consumer.Batch
 
 	lateness    time.Duration
 	decisions   io.Writer // nil: not wanted
@@ -50,9 +53,12 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	b.Records, b.WarmUp = b.Records[:0], false
 	for orders := 0; orders < t.batch; {
 		if len(t.ahead) == 0 {
-			if err := t.read(ctx); errors.Is(err, io.EOF) && orders > 0 {
+			err := t.read(ctx)
+			if errors.Is(err, io.EOF) && orders > 0 {
 				break // the next poll tells
-			} else if err != nil {
+			}
+			if err != nil {
+				t.ended = errors.Is(err, io.EOF)
 				return nil, err
 			}
 		}
@@ -149,7 +155,7 @@ func (t *transport) bury(m *consumer.Message) error {
 		case consumer.HeaderErrorDetail:
 			letter.Detail = string(h.Value)
 		case consumer.HeaderOrderSource:
-			place, text, _ := cutLast(string(h.Value), "/")
+			place, text := cutLast(string(h.Value), "/")
 			offset, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
 				return fmt.Errorf("reading the offset of a dead letter: %w", err)
@@ -158,7 +164,7 @@ func (t *transport) bury(m *consumer.Message) error {
 				letter.File = place
 				break
 			}
-			_, text, _ = cutLast(place, "/")
+			_, text = cutLast(place, "/")
 			number, err := strconv.ParseInt(text, 10, 32)
 			if err != nil {
 				return fmt.Errorf("reading the file of a dead letter: %w", err)
@@ -170,15 +176,16 @@ func (t *transport) bury(m *consumer.Message) error {
 }
 
 // cutLast is strings.Cut around the last sep.
-func cutLast(s, sep string) (before, after string, found bool) {
+func cutLast(s, sep string) (before, after string) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
+		return s[:i], s[i+len(sep):]
 	}
-	return s, "", false
+	return s, ""
 }
 
-// Commit tells whether the rows so far could be written. There is nothing to be marked as done: a replay that breaks off starts again.
+// Commit notes how far the replay is, and tells whether the rows so far could be written.
 func (t *transport) Commit(context.Context, *consumer.Batch) error {
+	t.through, t.done = t.newest, t.counts.orders.Load()
 	return errors.Join(t.failed, t.pen.failed())
 }
 
