@@ -258,7 +258,7 @@ func calibration(all []subject) []*chart {
 	q := &chart{
 		ID: "calibration-quantiles", Title: "Calibration by tenths of orders", About: "Share of frauds against mean score, in ten ranges that hold equally many orders. Both axes are logarithmic.",
 		X: axis{Label: "Mean score (log)", Kind: rates, Lo: 1e-4, Hi: 1, Log: true}, Y: axis{Label: "Frauds (log)", Kind: percents, Lo: 1e-4, Hi: 1, Log: true},
-		Diagonal: c.Diagonal, Note: "Logarithmic: here the many low scores can be told apart. Shares below 0.01 % are drawn at it.",
+		Diagonal: c.Diagonal, Note: "Logarithmic: here the many low scores can be told apart. Shares below 0.01" + unitPercent + " are drawn at it.",
 	}
 	q.lay()
 	q.Table = &table{Caption: "Calibration by tenths in figures", Head: c.Table.Head}

@@ -49,7 +49,9 @@
     const steps = set.of[segment];
     byId("what-if").hidden = false;
     const label = segment ? pickSegment.selectedOptions[0].textContent : "all orders that count";
-    byId("what-if-of").textContent = `${set.name}; ${label}.` + (steps ? "" : " There are too few figures for it.");
+    const policy = [["review", set.review], ["reject", set.reject]].filter(([, threshold]) => threshold !== null).map(([action, threshold]) => `${action} from ${score(threshold)}`);
+    byId("what-if-of").textContent = `${set.name}; ${label}.` + (steps ? "" : " There are too few figures for it.") +
+      (policy.length ? ` Its policy: ${policy.join(", ")}; the sliders go along scores of orders.` : "");
     review.disabled = reject.disabled = !steps;
     if (!steps) return;
     const kept = current.set === set && current.steps ? [scoreAt(+review.value), scoreAt(+reject.value)] : [set.review ?? undefined, set.reject ?? Infinity];
