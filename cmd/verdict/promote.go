@@ -252,8 +252,8 @@ func (f *promoteFlags) write(out io.Writer, p *promotion, before, after []byte) 
 
 // replaceFile puts a file in the place of another as a whole, with its permissions.
 func replaceFile(path string, text []byte) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link stays one
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // a link stays one
 	}
 	info, err := os.Stat(path)
 	if err != nil {

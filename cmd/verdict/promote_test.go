@@ -54,7 +54,7 @@ func shopFiles(t *testing.T) string {
 	}
 	edit(t, filepath.Join(dir, "models/handbook/2/bundle.yaml"), "version: 1", "version: 2")
 	text := "# who decides\nfeatures: handbook.yaml\nmodel: models/handbook/1 # the champion\npolicy: policy.yaml\norders: {schema: any}\nkafka: {bootstrap_servers: [\"localhost:9092\"]}\n"
-	if err := os.WriteFile(filepath.Join(dir, "verdict.yaml"), []byte(text), 0o640); err != nil { //nolint:gosec // whether its permissions stay is tested
+	if err := os.WriteFile(filepath.Join(dir, "verdict.yaml"), []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	var orders strings.Builder

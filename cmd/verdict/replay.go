@@ -28,6 +28,7 @@ type replayFlags struct {
 	out, write                       string
 	config                           string
 	report                           reportFlags
+	store                            replayStore
 }
 
 func newReplayCommand() *cobra.Command {
@@ -67,6 +68,7 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.StringVarP(&f.config, "config", "c", "", "the config that says how kafka:// and the schema registry are reached: `FILE`")
 	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions,report (default features, and decisions with --model or --policy)")
 	f.report.register(flags)
+	f.store.register(flags)
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // unreachable: both are defined above
@@ -88,7 +90,14 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	} else if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
 		return fmt.Errorf("creating the folder of --out: %w", err)
 	}
+	own, err := f.store.open(cmd.Context(), &cfg, f.config)
+	if err != nil {
+		return err
+	}
 	done, err := replay.Run(cmd.Context(), cfg)
+	if left := own.close(cmd.Context()); left != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "replay: the store:", left)
+	}
 	broken := (*replay.InterruptedError)(nil)
 	switch {
 	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive):

@@ -18,26 +18,12 @@ const leases = "reply:"
 
 // Empty says whether no key of state has the Store's prefix. It looks through all keys of the server, or of each node of a cluster, until one has.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
-	look := func(ctx context.Context, node redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			keys, next, err := node.Scan(ctx, cursor, globLiteral(s.prefix)+"*", scanCount).Result()
-			switch {
-			case err != nil:
-				return err
-			case slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, s.prefix+leases) }):
-				return errFound
-			case next == 0:
-				return nil
-			}
-			cursor = next
+	err := s.scan(ctx, func(_ context.Context, _ redis.Cmdable, keys []string) error {
+		if slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, s.prefix+leases) }) {
+			return errFound
 		}
-	}
-	var err error
-	if cluster, ok := s.client.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
-	} else {
-		err = look(ctx, s.client)
-	}
+		return nil
+	})
 	if errors.Is(err, errFound) {
 		return false, nil
 	}
@@ -45,6 +31,43 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("looking for keys: %w", err)
 	}
 	return true, nil
+}
+
+// Clear removes every key under the prefix: what a replay kept for itself. It may be called again after an error.
+func (s *Store) Clear(ctx context.Context) error {
+	err := s.scan(ctx, func(ctx context.Context, node redis.Cmdable, keys []string) error {
+		_, err := node.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, key := range keys { // one by one: in a cluster they have slots of their own
+				pipe.Unlink(ctx, key)
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing keys: %w", err)
+	}
+	return nil
+}
+
+// scan calls do for the keys under the prefix, some at a time, with the node that has them; of a cluster's nodes at the same time.
+func (s *Store) scan(ctx context.Context, do func(ctx context.Context, node redis.Cmdable, keys []string) error) error {
+	walk := func(ctx context.Context, node redis.Cmdable) error {
+		for cursor := uint64(0); ; {
+			keys, next, err := node.Scan(ctx, cursor, globLiteral(s.prefix)+"*", scanCount).Result()
+			if err == nil && len(keys) > 0 {
+				err = do(ctx, node, keys)
+			}
+			if err != nil || next == 0 {
+				return err
+			}
+			cursor = next
+		}
+	}
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return walk(ctx, node) })
+	}
+	return walk(ctx, s.client)
 }
 
 const scanCount = 1000
