@@ -29,6 +29,7 @@ type replayFlags struct {
 	config                           string
 	report                           reportFlags
 	store                            replayStore
+	resume                           bool
 }
 
 func newReplayCommand() *cobra.Command {
@@ -69,6 +70,7 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions,report (default features, and decisions with --model or --policy)")
 	f.report.register(flags)
 	f.store.register(flags)
+	flags.BoolVar(&f.resume, "resume", false, "go on with a replay that was interrupted, given the same again: its orders are read again to build state, and neither decided nor written")
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // unreachable: both are defined above
@@ -100,7 +102,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	broken := (*replay.InterruptedError)(nil)
 	switch {
-	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive):
+	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive), errors.Is(err, replay.ErrResume):
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	case errors.Is(err, context.Canceled) && f.out == "-":
 		return errors.New("interrupted: what stands on stdout is not all")
@@ -118,7 +120,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 
 // replay makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) replay() (replay.Config, error) {
-	cfg := replay.Config{File: f.features, Out: f.out, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	cfg := replay.Config{File: f.features, Out: f.out, Resume: f.resume, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
 	reach, err := f.reach()
 	if err != nil {
 		return cfg, err

@@ -49,6 +49,7 @@ type Summary struct {
 type CandidateDigest struct {
 	Name   string `json:"candidate"`
 	Digest string `json:"digest"` // see Digest
+	Hash   string `json:"hash"`   // of the model and the policy
 }
 
 // PerSecond returns how many orders were read a second.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"math"
 	"math/bits"
 
@@ -41,6 +42,16 @@ func (d *Digest) Add(decision *schemas.Decision) {
 func (d *Digest) String() string {
 	b := binary.BigEndian.AppendUint64(nil, d.high)
 	return hex.EncodeToString(binary.BigEndian.AppendUint64(b, d.low))
+}
+
+// parse takes what String gave.
+func (d *Digest) parse(text string) error {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != 16 {
+		return errors.New("a digest has 32 hex digits")
+	}
+	d.high, d.low = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	return nil
 }
 
 // bitsOf returns the bits of a number, the same for all that are missing.

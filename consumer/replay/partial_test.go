@@ -54,3 +54,80 @@ func TestAnInterruptedReplayLeavesWhatItHasDone(t *testing.T) {
 		t.Error("a replay over a partial one does not write all")
 	}
 }
+
+func TestResumedReplayWritesWhatAWholeOneWrites(t *testing.T) {
+	orders, labels := history(5000)
+	orders = append([]byte("no order\n"), orders...)
+	same := func(t *testing.T, in replay.Config, out string) replay.Config {
+		t.Helper()
+		in.Report, in.Out, in.Write, in.Decide, in.Batch, in.Store = nil, out, replay.CSV, true, 10, newStore()
+		return in
+	}
+	base, out := reporting(t, orders, labels)
+	all := t.TempDir()
+	want := run(t, same(t, base, all))
+
+	interrupt := func(after int, resume bool) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg := same(t, base, out)
+		cfg.Resume = resume
+		cfg.Store = &cancelling{Store: cfg.Store, after: after, cancel: cancel}
+		_, err := replay.Run(ctx, cfg)
+		return err
+	}
+	broken := (*replay.InterruptedError)(nil)
+	if err := interrupt(50, false); !errors.As(err, &broken) {
+		t.Fatal(err)
+	}
+	was := read(t, out, "decisions-2.jsonl")
+	if err := interrupt(20, true); !errors.Is(err, context.Canceled) || errors.As(err, &broken) || read(t, out, "decisions-2.jsonl") != was { // before it was where the first one was
+		t.Fatal(err)
+	}
+	if err := interrupt(200, true); !errors.As(err, &broken) || len(read(t, out, "decisions-2.jsonl")) <= len(was) {
+		t.Fatal(err)
+	}
+	cfg := same(t, base, out)
+	cfg.Resume = true
+	done := run(t, cfg)
+	if len(done.Digests) != 2 || done.Digests[0] != want.Digests[0] || done.Digests[1] != want.Digests[1] || done.Decisions >= want.Decisions {
+		t.Errorf("%v, want the digests of %v", done, want)
+	}
+	for _, name := range []string{"features.csv", "decisions.jsonl", "decisions-2.jsonl", "dead-letters.jsonl"} {
+		if read(t, out, name) != read(t, all, name) {
+			t.Errorf("%s is not what a whole replay writes", name)
+		}
+	}
+	if _, err := replay.Run(t.Context(), cfg); !errors.Is(err, replay.ErrResume) {
+		t.Errorf("error %v of one that has come to its end", err)
+	}
+}
+
+func TestResumeRefusesAnotherReplay(t *testing.T) {
+	orders, labels := history(3000)
+	for name, change := range map[string]func(cfg *replay.Config){
+		"other candidates":    func(cfg *replay.Config) { cfg.Candidates = cfg.Candidates[:1] },
+		"other times":         func(cfg *replay.Config) { cfg.Since = cfg.Since.Add(1) },
+		"no labels":           func(cfg *replay.Config) { cfg.Labels = nil },
+		"other files":         func(cfg *replay.Config) { cfg.Write = replay.NoFeatures },
+		"a report":            func(cfg *replay.Config) { cfg.Report = new(replay.ReportConfig) },
+		"parquet":             func(cfg *replay.Config) { cfg.Write = replay.Parquet },
+		"a file that is gone": func(cfg *replay.Config) { _ = os.Remove(filepath.Join(cfg.Out, "features.csv")) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg, out := reporting(t, orders, labels)
+		cfg.Report, cfg.Write, cfg.Decide, cfg.Batch = nil, replay.CSV, true, 10
+		cfg.Store = &cancelling{Store: cfg.Store, after: 50, cancel: cancel}
+		if _, err := replay.Run(ctx, cfg); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		was := read(t, out, "decisions.jsonl")
+		cfg.Resume, cfg.Store = true, newStore()
+		change(&cfg)
+		if _, err := replay.Run(t.Context(), cfg); !errors.Is(err, replay.ErrResume) {
+			t.Errorf("%s: error %v, want ErrResume", name, err)
+		}
+		if read(t, out, "decisions.jsonl") != was {
+			t.Errorf("%s: decisions.jsonl was changed", name)
+		}
+	}
+}

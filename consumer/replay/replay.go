@@ -63,6 +63,8 @@ type Config struct {
 	Verify bool          // compares the main candidate's decisions with Live, bit for bit, and writes differences.jsonl
 	Report *ReportConfig // writes report.json, and report.html; nil: no report
 
+	Resume bool // goes on with a replay of the same that was interrupted, whose files are in Out: features as CSV and decisions
+
 	Write  Format    // of the features
 	Decide bool      // writes decisions.jsonl, and decisions-2.jsonl and so on of further candidates
 	Out    string    // folder of the files
@@ -100,7 +102,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	broken := t.interrupted(ctx)
-	if broken != nil && broken.Orders == 0 {
+	if broken != nil && broken.Orders <= t.skip { // what there was stays as it is
 		return Summary{}, broken.Cause
 	}
 	done := t.summary(&cfg)
@@ -124,7 +126,7 @@ func (t *transport) finish(cfg *Config, files *outputs, broken *InterruptedError
 		return err
 	}
 	if cfg.Stdout == nil {
-		if err := sayPartial(cfg.Out, files, broken, done); err != nil {
+		if err := t.sayPartial(cfg, files, broken); err != nil {
 			return err
 		}
 	}
@@ -140,6 +142,11 @@ func (t *transport) create(cfg *Config, files *outputs) (err error) {
 	for i, c := range cfg.Candidates {
 		t.judges = append(t.judges, &judge{Candidate: c, place: i})
 	}
+	if cfg.Resume {
+		if err := t.resume(cfg); err != nil {
+			return err
+		}
+	}
 	if cfg.Stdout != nil {
 		return t.createRows(cfg, bufio.NewWriterSize(cfg.Stdout, bufferSize))
 	}
@@ -154,7 +161,7 @@ func (t *transport) create(cfg *Config, files *outputs) (err error) {
 		}
 	}
 	if cfg.Decide {
-		if err := t.createDecisions(files); err != nil {
+		if err := t.createDecisions(cfg, files); err != nil {
 			return err
 		}
 	}
@@ -165,15 +172,24 @@ func (t *transport) create(cfg *Config, files *outputs) (err error) {
 	if err != nil {
 		return err
 	}
-	return t.createRows(cfg, features.Writer)
+	if err := t.createRows(cfg, features.Writer); err != nil || !cfg.Resume {
+		return err
+	}
+	features.Reset(features.temp) // the header stands there already
+	return features.goOn()
 }
 
 // createDecisions creates a file for each candidate. The worker writes the first.
-func (t *transport) createDecisions(files *outputs) error {
+func (t *transport) createDecisions(cfg *Config, files *outputs) error {
 	for i, j := range t.judges {
 		file, err := files.create(decisionsFile(i))
 		if err != nil {
 			return err
+		}
+		if cfg.Resume {
+			if err := file.goOn(); err != nil {
+				return err
+			}
 		}
 		if i == 0 {
 			t.decisions = file
@@ -313,7 +329,7 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 	if t.failed == nil {
 		t.failed = t.judge(orders, extracted, decisions)
 	}
-	if t.rows == nil {
+	if t.rows == nil || t.polled.WarmUp {
 		return
 	}
 	r := t.pen.blank()
@@ -370,14 +386,26 @@ func (t *transport) undecided(orders []preprocess.Arrived, extracted []preproces
 	return nil
 }
 
+// digests returns the digest of each candidate's decisions.
+func (t *transport) digests() []CandidateDigest {
+	var all []CandidateDigest
+	for _, j := range t.judges {
+		one := CandidateDigest{Name: j.Name(), Digest: j.digest.String()}
+		if j.Model != nil {
+			one.Hash = j.Model.Version().Hash
+		}
+		if j.Policy != nil {
+			one.Hash += "+" + j.Policy.Version().Hash
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
 func (t *transport) summary(cfg *Config) Summary {
 	c := &t.counts
-	var digests []CandidateDigest
-	for _, j := range t.judges {
-		digests = append(digests, CandidateDigest{Name: j.Name(), Digest: j.digest.String()})
-	}
 	return Summary{
-		Digests: digests, Write: cfg.Write, Decide: cfg.Decide,
+		Digests: t.digests(), Write: cfg.Write, Decide: cfg.Decide,
 		Orders: c.orders.Load(), Rows: c.rows.Load(), Decisions: c.decisions.Load(), Repeats: c.repeats.Load(), Conflicts: c.conflicts.Load(), DeadLetters: t.letters.n,
 		Labels: int64(len(t.labels.labels)), Late: c.late.Load(), TooLate: c.tooLate.Load(), Latest: time.Duration(c.latest.Load()), After: c.after.Load(),
 	}

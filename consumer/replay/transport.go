@@ -28,6 +28,7 @@ type transport struct {
 	newest  time.Time // latest event time so far
 	through time.Time // newest, when the last step was done
 	done    int64     // orders read by then
+	skip    int64     // orders that an earlier run has written, and that only build state
 	ended   bool      // all was read
 	polled  consumer.Batch
 
@@ -63,7 +64,7 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 			}
 		}
 		it := &t.ahead[0]
-		warmUp := it.bad == nil && it.at.Before(t.since)
+		warmUp := it.bad == nil && it.at.Before(t.since) || t.counts.orders.Load() < t.skip
 		if orders > 0 && warmUp != b.WarmUp {
 			break // a batch is all of one kind
 		}
