@@ -40,17 +40,28 @@ func newReplayCommand() *cobra.Command {
 		Long: `Run a history of orders through the same path as live, and write what would have been computed and decided at the time.
 
 SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, - for JSON lines on stdin, or kafka://broker[,broker]/topic[,topic]: all that the
-topics held when the replay began, in the order in which it was written, read without a group, so that nobody notices. An order sees the labels that were
-known by its own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
+topics held when the replay began, in the order in which it was written, read without a group, so that nobody notices; ?from=…&to=… behind it takes a part, by
+times or by partition:offset,…. Several files (the flag again, a pattern, commas between) are merged by event time. An order sees the labels that were known by
+its own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
+
+Several --model and --policy decide the history in one pass: as many of each make pairs, and one goes with all of the other. The first is the main one, whose
+decisions are decisions.jsonl; the second's are decisions-2.jsonl.
+
+Exit codes: 1 also where --require is not met, where --verify finds a difference without a reason, and after an interruption, which leaves what was done by then.
 
 Files in --out, all of them complete or none there: features.csv (order_id, then the features in order; missing is empty; numbers in the fewest digits that
-read back the same, whole ones plain below 1e16 and from there on as 1e+16, which pandas reads as float64) or features.parquet; decisions.jsonl; dead-letters.jsonl, the lines that are no order.
+read back the same, whole ones plain below 1e16 and from there on as 1e+16, which pandas reads as float64) or features.parquet; decisions.jsonl; report.json
+and report.html; differences.jsonl of --verify; dead-letters.jsonl, the lines that are no order; partial.json after an interruption. docs/replay.md says the rest.
 
 How kafka:// is reached (TLS, SASL), where the schema registry is and which event times are refused: the sections kafka, registry and events of the config
 that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 		Example: `  verdict replay --orders orders.jsonl.gz --labels labels.jsonl.gz --features card.yaml --since 2018-07-25 --write features:parquet
   verdict replay --orders orders.avro --features card.yaml --model models/card/1 --policy policy.yaml --out run1
   verdict replay --orders kafka://broker:9092/orders --labels kafka://broker:9092/labels --features card.yaml -c verdict.yaml
+  verdict replay --orders 'days/*.jsonl.gz' --labels labels.jsonl --features card.yaml --model models/card/1 --model models/card/2 --policy policy.yaml \
+    --since 2018-08-08 --mature 30d --write report --require "average_precision >= 0.69 && flips < 0.02"
+  verdict replay --orders kafka://broker/orders --labels kafka://broker/labels --features card.yaml --model models/card/1 --policy policy.yaml \
+    --write decisions --verify kafka://broker/decisions
   zcat orders.gz | verdict replay --orders - --features card.yaml --out -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
