@@ -39,7 +39,9 @@ func TestVerifyFindsWhatServeDecidedEqual(t *testing.T) {
 	}
 	var digests []string
 	for _, args := range [][]string{
-		{"1", "--orders", kafka("orders")}, {"8", "--orders", kafka("orders")}, {"8", "--orders", filepath.Join(dir, "orders.jsonl")},
+		{"1", "--orders", kafka("orders")},
+		{"8", "--orders", kafka("orders")},
+		{"8", "--orders", filepath.Join(dir, "orders.jsonl")},
 		{"8", "--orders", kafka("orders"), "--store", "redis://" + s.redis},
 	} {
 		out, err := replay(args[0], "../../deploy/example/policy.yaml", args[1:]...)

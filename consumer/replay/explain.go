@@ -148,26 +148,29 @@ func (v *verifier) byOrders(share map[uint64][]int32) {
 	for row := range v.seen.at {
 		v.each(row, share, func(u *unexplained, entity string) {
 			before := row < int(u.row) // in the history
-			if row == int(u.row) {
-				return
+			if row == int(u.row) || u.rank == rankArrival {
+				return // itself, or there is no better reason: of a hot entity there are many to be asked
 			}
 			a, b := v.seen.live[row], &v.live.all[v.seen.live[u.row]]
 			if a < 0 {
-				if before {
+				if before && u.rank < rankHistory {
 					u.because(rankHistory, OtherHistory, "live has no decision of an order of the same "+entity)
 				}
 				return
 			}
 			was := &v.live.all[a]
 			first, sure := was.before(b)
+			if sure && before == first || !sure && u.rank >= rankConcurrent {
+				return
+			}
 			where := fmt.Sprintf("%s/%d offset %d of the same %s", v.live.topics[was.topic], was.partition, was.offset, entity)
 			by := time.Duration(was.decided-b.decided) * time.Microsecond
 			switch {
 			case !sure:
 				u.because(rankConcurrent, Concurrent, fmt.Sprintf("%s was decided within %s of it", where, by.Abs()))
-			case before && !first:
+			case before:
 				u.because(rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s after it", where, by))
-			case !before && first:
+			default:
 				u.because(rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s before it, and lies behind it in the history", where, -by))
 			}
 		})
@@ -197,7 +200,7 @@ func (v *verifier) byLabels(share map[uint64][]int32, labels *history) {
 			v.each(row, share, func(u *unexplained, entity string) {
 				b := &v.live.all[v.seen.live[u.row]]
 				switch {
-				case known > v.seen.at[u.row]:
+				case known > v.seen.at[u.row] || u.rank >= rankLabel:
 				case l.at == unheard:
 					u.because(rankMaybeLabel, LateLabel, "a label of the same "+entity+" was known by then; when it came is not")
 				case l.at > b.decided-labelWithin.Microseconds():

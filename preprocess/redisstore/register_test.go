@@ -89,6 +89,38 @@ func TestAStoreWithoutASetRegistersNothing(t *testing.T) {
 	}
 }
 
+func TestClearRemovesItsOwnPrefixAlone(t *testing.T) {
+	for _, server := range withCluster() {
+		t.Run(server.name, func(t *testing.T) {
+			client := dial(t, server.start(t))
+			of := func(prefix string) *redisstore.Store {
+				return redisstore.New(client, redisstore.Config{Timeout: patient, Prefix: prefix})
+			}
+			mine, other := of("a*"), of("ab:") // the star is no pattern
+			for _, store := range []*redisstore.Store{mine, other} {
+				for i := range 20 {
+					mustLook(t, store, []preprocess.Visit{visit(i, 0)}...)
+				}
+			}
+			was, err := other.Digest(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // of nothing, too
+				if err := mine.Clear(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if empty, err := mine.Empty(t.Context()); err != nil || !empty {
+				t.Errorf("empty %v, %v, when it was cleared", empty, err)
+			}
+			if is, err := other.Digest(t.Context()); err != nil || is != was {
+				t.Errorf("another prefix: %+v, %v, was %+v", is, err, was)
+			}
+		})
+	}
+}
+
 func TestEmptyLooksAtItsOwnPrefixAlone(t *testing.T) {
 	for _, server := range withCluster() {
 		t.Run(server.name, func(t *testing.T) {
