@@ -72,10 +72,11 @@ type service struct {
 	state    *state
 	caller   *kafka.Caller // of the API, once its reply partition is found
 	desk     *await.Desk
-	loops    consumer.Watch // of the lanes
-	started  atomic.Bool    // everything is connected
-	stopping atomic.Bool    // readyz says no from now on
-	onListen func(net.Addr) // told where the API or the admin port listens; may be nil
+	loops    consumer.Watch                  // of the lanes
+	brokers  atomic.Pointer[kafka.Transport] // of the lane of waiting callers, once it is opened: whom a process without the API asks whether Kafka is there
+	started  atomic.Bool                     // everything is connected
+	stopping atomic.Bool                     // readyz says no from now on
+	onListen func(net.Addr)                  // told where the API or the admin port listens; may be nil
 }
 
 // newService reads every file and opens nothing.
@@ -272,6 +273,9 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			if err != nil {
 				return fmt.Errorf("opening lane %s: %w", lane.name, err)
 			}
+			if lane.first {
+				s.brokers.Store(transport)
+			}
 			worker, err := consumer.New(consumer.Config{
 				Transport: transport, Orders: s.parts.orders, Labels: s.parts.labels, Binding: s.parts.features.Binding(),
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
@@ -309,8 +313,9 @@ func (s *service) server() *http.Server {
 
 var errNotReady = errors.New("the process has not reached Kafka and the store yet")
 
+// ready answers a probe within a second, the answer's way included.
 func (s *service) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 900*time.Millisecond)
 	defer cancel()
 	return s.check(ctx)
 }
@@ -329,7 +334,11 @@ func (s *service) check(ctx context.Context) error {
 	if s.answers {
 		return s.caller.Ready(ctx)
 	}
-	return nil
+	lane := s.brokers.Load()
+	if lane == nil {
+		return errNotReady
+	}
+	return lane.Ready(ctx)
 }
 
 func (s *service) decodeOrder(raw []byte) (schemas.Order, uint64, error) {

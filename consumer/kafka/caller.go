@@ -38,6 +38,7 @@ type CallerConfig struct {
 type Caller struct {
 	cfg       CallerConfig
 	client    *kgo.Client
+	probe     *Probe
 	partition atomic.Int32 // that new orders ask for
 	sharers   atomic.Int32 // who read it; 0 is not known
 	received  chan struct{}
@@ -81,7 +82,7 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	c := &Caller{cfg: cfg, client: client, received: make(chan struct{})}
+	c := &Caller{cfg: cfg, client: client, probe: NewProbe(client.Ping), received: make(chan struct{})}
 	if err := c.begin(ctx); err != nil {
 		client.Close()
 		return nil, err
@@ -232,7 +233,7 @@ func (c *Caller) produce(ctx context.Context, r *kgo.Record) error {
 // failedFor is how long a fault counts that was not followed by a reply: the client tells one that goes on again and again, and says nothing when it is over.
 const failedFor = 10 * time.Second
 
-// Ready says why replies cannot be had: nil when the partition is being read and the cluster answers.
+// Ready says why replies cannot be had: nil when the partition is being read and the cluster answers. It returns within a second.
 func (c *Caller) Ready(ctx context.Context) error {
 	c.mu.Lock()
 	fail := c.fail
@@ -244,7 +245,7 @@ func (c *Caller) Ready(ctx context.Context) error {
 	case <-c.received:
 		return errors.New("the reply reader has ended")
 	default:
-		return c.client.Ping(ctx)
+		return c.probe.Ready(ctx)
 	}
 }
 

@@ -43,6 +43,7 @@ type TransportConfig struct {
 type Transport struct {
 	cfg     TransportConfig
 	client  *kgo.Client
+	probe   *Probe
 	replies *replier
 	polled  []*kgo.Record // of the last Poll, until they are committed
 	batch   consumer.Batch
@@ -94,7 +95,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	return &Transport{cfg: cfg, client: client, replies: newReplier(&cfg, client)}, nil
+	return &Transport{cfg: cfg, client: client, probe: NewProbe(client.Ping), replies: newReplier(&cfg, client)}, nil
 }
 
 // Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll. The batch is valid until the next Poll.
@@ -229,3 +230,6 @@ func within(ctx context.Context, call func() error) error {
 
 // Ping says whether a broker answers.
 func (t *Transport) Ping(ctx context.Context) error { return t.client.Ping(ctx) }
+
+// Ready says why no broker answers: nil when one does. It returns within a second, and is safe to be called concurrently.
+func (t *Transport) Ready(ctx context.Context) error { return t.probe.Ready(ctx) }
