@@ -221,7 +221,8 @@ func TestDecimalsAreTheNearestDouble(t *testing.T) {
 			unscaled = twosComplement(zeros.Mul(zeros, big.NewInt(rapid.Int64().Draw(t, "amount"))))
 		}
 		scale := rapid.IntRange(0, 60).Draw(t, "scale")
-		got, ok := schemas.DecimalFloat(unscaled, scale)
+		decimal, ok := schemas.DecimalValue(unscaled, scale)
+		got := decimal.Number()
 		want, _ := avro.RatFromBytes(unscaled, scale).Float64()
 		if !ok || math.Float64bits(got) != math.Float64bits(want) {
 			t.Fatalf("%x with scale %d is %v, and exactly rounded %v", unscaled, scale, got, want)

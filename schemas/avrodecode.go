@@ -174,11 +174,11 @@ func (t *avroType) decimal(b []byte) (Value, *avroFault) {
 	if len(b) > maxPrecision || !decimalDigits(b, t.precision) {
 		return Value{}, broken("a decimal has more than " + strconv.Itoa(t.precision) + " digits")
 	}
-	f, ok := decimalFloat(b, t.scale)
+	v, ok := decimalValue(b, t.scale)
 	if !ok {
 		return Value{}, &avroFault{code: "value_range", detail: "the decimal is beyond what a double holds"}
 	}
-	return FloatValue(f), nil
+	return v, nil
 }
 
 func (r *avroReader) array(t *avroType) (Value, *avroFault) {

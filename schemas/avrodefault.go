@@ -31,8 +31,8 @@ func (t *avroType) fromDefault(v any) Value {
 		return only(t.kind == avroString || t.kind == avroEnum, StringValue(v))
 	case []byte:
 		if t.logical == decimal {
-			f, _ := decimalFloat(v, t.scale)
-			return FloatValue(f)
+			d, _ := decimalValue(v, t.scale)
+			return d
 		}
 		return only(t.kind == avroBytes || t.kind == avroFixed, StringValue(string(v)))
 	case []any:

@@ -11,21 +11,24 @@ import (
 // powers of ten that a double holds exactly.
 var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// decimalFloat returns the double nearest to an Avro decimal: two's complement, big-endian. False when there is none.
-func decimalFloat(unscaled []byte, scale int) (float64, bool) {
+// exactBelow is what numbers of fifteen digits lie below: no two of them are one double, and the shortest text of a double that one of them is nearest to is that number.
+const exactBelow = 1e15
+
+// decimalValue returns an Avro decimal, two's complement and big-endian, as exactDecimal has it. False when no double is near.
+func decimalValue(unscaled []byte, scale int) (Value, bool) {
 	if len(unscaled) > 16 {
 		return decimalSlow(bigInt(unscaled), scale)
 	}
 	negative, hi, lo := magnitude(unscaled)
 	hi, lo, digits := withoutZeros(hi, lo, scale)
-	if hi != 0 || lo >= 1<<53 || digits >= len(tens) {
+	if hi != 0 || lo >= exactBelow || digits >= len(tens) {
 		return decimalSlow(bigInt(unscaled), scale)
 	}
 	f := float64(lo) / tens[digits] // both are exact in a double, so that this rounds once
 	if negative {
 		f = -f
 	}
-	return f, true
+	return FloatValue(f), true
 }
 
 // magnitude takes a two's complement number of at most 16 bytes apart.
@@ -62,9 +65,43 @@ func withoutZeros(hi, lo uint64, scale int) (uint64, uint64, int) {
 	return hi, lo, scale
 }
 
-func decimalSlow(unscaled *big.Int, scale int) (float64, bool) {
-	f, err := strconv.ParseFloat(unscaled.String()+"e-"+strconv.Itoa(scale), 64)
-	return f, err == nil
+func decimalSlow(unscaled *big.Int, scale int) (Value, bool) {
+	literal := unscaled.String() + "e-" + strconv.Itoa(scale)
+	f, err := strconv.ParseFloat(literal, 64)
+	return exactDecimal(f, literal), err == nil
+}
+
+// exactDecimal returns the double f, which is the one nearest to a decimal literal. Where the literal is not the number that f's shortest text names, the Value carries
+// the literal's own, so that the digest tells apart what features do not.
+func exactDecimal(f float64, literal string) Value {
+	v := FloatValue(f)
+	if len(literal) <= 15 {
+		return v // see exactBelow
+	}
+	if exact := plainDecimal(literal); exact != plainDecimal(strconv.FormatFloat(f, 'e', -1, 64)) {
+		v.str = exact
+	}
+	return v
+}
+
+// plainDecimal returns the one way in which a decimal number is written here: its digits without zeros at either end, and an exponent.
+func plainDecimal(literal string) string {
+	sign, rest := "", literal
+	if after, negative := strings.CutPrefix(literal, "-"); negative {
+		sign, rest = "-", after
+	}
+	exponent := 0
+	if at := strings.IndexAny(rest, "eE"); at >= 0 {
+		exponent, _ = strconv.Atoi(rest[at+1:]) // it was read as a double, which bounds it but for 0
+		rest = rest[:at]
+	}
+	whole, fraction, _ := strings.Cut(rest, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0e0"
+	}
+	short := strings.TrimRight(digits, "0")
+	return sign + short + "e" + strconv.Itoa(exponent-len(fraction)+len(digits)-len(short))
 }
 
 func bigInt(unscaled []byte) *big.Int {

@@ -9,24 +9,32 @@ import (
 )
 
 // Digest returns a fingerprint of what a record says, to tell a repeat of an order from another order under its id. It does not depend on the order
-// of fields, on null against absent, or on how a number is written (49.5 and 49.50; 42 and "42", which name the same entity). It is the same in
-// every process and version: it is kept with decisions.
+// of fields, on null against absent, or on how a number is written (49.5 and 49.50; 42 and "42", which name the same entity). Decimals count with all their
+// digits. It is the same in every process and version: it is kept with decisions.
 func Digest(rec Record) uint64 {
 	var few [256]byte
-	h, _ := digestRecord(rec, few[:0])
+	h, _ := digestRecord(rec, allDigits, few[:0])
 	return h
 }
 
-// Digest returns a fingerprint of the value, to tell whether two are the same: as for a record's, 42, 42.0 and "42" are. It is the same in every process
-// and version: it is kept with features that count different values.
+// Digest returns a fingerprint of the value, to tell whether two are the same: as for a record's, 42, 42.0 and "42" are. Decimals
+// count as the doubles that features see. It is the same in every process and version: it is kept with features that count different values.
 func (v Value) Digest() uint64 {
 	var few [64]byte
-	h, _ := digestValue(v, few[:0])
+	h, _ := digestValue(v, asDoubles, few[:0])
 	return h
 }
 
+// decimals says what of a decimal counts.
+type decimals uint8
+
+const (
+	asDoubles decimals = iota
+	allDigits
+)
+
 // digestRecord adds up the hashes of the fields, so that their order does not matter. Buf is room to work in, and is given back.
-func digestRecord(rec Record, buf []byte) (uint64, []byte) {
+func digestRecord(rec Record, how decimals, buf []byte) (uint64, []byte) {
 	var sum uint64
 	for i := range rec {
 		v := rec[i].Value
@@ -34,7 +42,7 @@ func digestRecord(rec Record, buf []byte) (uint64, []byte) {
 			continue
 		}
 		var h uint64
-		h, buf = digestValue(v, buf)
+		h, buf = digestValue(v, how, buf)
 		buf = binary.LittleEndian.AppendUint64(buf[:0], h)
 		buf = append(buf, rec[i].Name...)
 		sum += xxhash.Sum64(buf)
@@ -42,7 +50,7 @@ func digestRecord(rec Record, buf []byte) (uint64, []byte) {
 	return sum, buf
 }
 
-func digestValue(v Value, buf []byte) (uint64, []byte) {
+func digestValue(v Value, how decimals, buf []byte) (uint64, []byte) {
 	buf = buf[:0]
 	switch v.Kind() {
 	case Bool, Time:
@@ -53,7 +61,11 @@ func digestValue(v Value, buf []byte) (uint64, []byte) {
 		buf = strconv.AppendInt(buf, v.Int(), 10)
 	case Float:
 		buf = append(buf, byte(String))
-		buf = appendFloatKey(buf, v.Number())
+		if how == allDigits && v.str != "" {
+			buf = append(buf, v.str...)
+		} else {
+			buf = appendFloatKey(buf, v.Number())
+		}
 	case String:
 		buf = append(buf, byte(String))
 		buf = append(buf, v.Str()...)
@@ -61,7 +73,7 @@ func digestValue(v Value, buf []byte) (uint64, []byte) {
 		h := uint64(List)
 		for _, elem := range v.List() { // in their order
 			var e uint64
-			e, buf = digestValue(elem, buf)
+			e, buf = digestValue(elem, how, buf)
 			buf = binary.LittleEndian.AppendUint64(buf[:0], h)
 			buf = binary.LittleEndian.AppendUint64(buf, e)
 			h = xxhash.Sum64(buf)
@@ -69,7 +81,7 @@ func digestValue(v Value, buf []byte) (uint64, []byte) {
 		return h, buf
 	case Object:
 		var sum uint64
-		sum, buf = digestRecord(v.Object(), buf)
+		sum, buf = digestRecord(v.Object(), how, buf)
 		buf = append(buf[:0], byte(Object))
 		buf = binary.LittleEndian.AppendUint64(buf, sum)
 	case Missing:

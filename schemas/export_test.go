@@ -2,7 +2,7 @@ package schemas
 
 // What tests see of the inside.
 var (
-	DecimalFloat = decimalFloat
+	DecimalValue = decimalValue
 	DecimalFits  = decimalFits
 	IsDecimal    = isDecimal
 )

@@ -117,7 +117,7 @@ func (f *fitter) decimal(t *avroType, v *Value) {
 		f.fault("schema_mismatch", "has too many digits; must be "+t.wants())
 		return
 	}
-	f.set(v, FloatValue(number))
+	f.set(v, exactDecimal(number, literal))
 }
 
 // time takes RFC 3339, epoch milliseconds, and for a date a full date or days since 1970 too.

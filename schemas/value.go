@@ -32,7 +32,7 @@ func (k Kind) String() string {
 type Value struct {
 	kind Kind
 	num  uint64 // Bool 0/1; Int and Time as int64 bits; Float as IEEE 754 bits
-	str  string
+	str  string // a String's text; a Float's decimal, where that is not what the double's shortest text says (exactDecimal), and its literal while a schema is held against it
 	nest *nest // List and Object only
 }
 
@@ -93,7 +93,12 @@ func (v Value) Int() int64 {
 }
 
 // Str returns a String's text, "" for every other kind.
-func (v Value) Str() string { return v.str }
+func (v Value) Str() string {
+	if v.kind != String {
+		return ""
+	}
+	return v.str
+}
 
 // Micros returns a Time's microseconds since 1970, 0 for every other kind.
 func (v Value) Micros() int64 {
