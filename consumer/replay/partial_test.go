@@ -24,7 +24,7 @@ func TestAnInterruptedReplayLeavesWhatItHasDone(t *testing.T) {
 	cfg.Store = &cancelling{Store: cfg.Store, after: 100, cancel: cancel}
 	done, err := replay.Run(ctx, cfg)
 	broken := (*replay.InterruptedError)(nil)
-	if !errors.As(err, &broken) || !errors.Is(err, context.Canceled) || broken.Orders != 1000 {
+	if !errors.As(err, &broken) || !errors.Is(err, context.Canceled) || broken.Orders != 1000 || done.Orders != 1000 {
 		t.Fatalf("error %v, want one that says that 1,000 orders were read", err)
 	}
 	for _, name := range []string{"features.csv", "decisions.jsonl", "decisions-2.jsonl"} {

@@ -110,6 +110,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	if done.Elapsed = time.Since(began); broken != nil {
+		done.Orders = broken.Orders // a few more may have been polled
 		return done, broken
 	}
 	return done, nil
