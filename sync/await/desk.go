@@ -2,12 +2,16 @@
 //
 // A reply finds its callers by a correlation id alone: 16 random bytes, drawn for the one submission that they share. So a stray, late or foreign reply
 // finds nobody, and no caller can get another's answer. The package keeps no timers and starts no goroutines: the caller owns its deadline and leaves.
+//
+// An order that Kafka has, and whose callers have all left, is remembered until its reply comes, for a minute at most: until then its id is taken.
 package await
 
 import (
+	"container/list"
 	"crypto/rand"
 	"errors"
 	"sync"
+	"time"
 
 	"verdict/schemas"
 )
@@ -17,11 +21,19 @@ var (
 	ErrConflict = errors.New("another order with this id is in flight")
 	// ErrFull says that as many callers wait as the desk allows.
 	ErrFull = errors.New("too many callers wait")
+	// errForgotten ends what nobody waits for any more, for those who watch it.
+	errForgotten = errors.New("the order is not waited for any more")
 )
 
 // DefaultMax is how many callers wait at most when Config does not say: at the API's usual wait of 500 ms, what 20,000 orders/s leave waiting
 // when the scorer stops.
 const DefaultMax = 10_000
+
+// What is remembered of orders whose callers have left: for longer than the slowest caller waits, and some 50 MB when a scorer stands still.
+const (
+	rememberFor  = time.Minute
+	rememberMost = 100_000
+)
 
 // Config is a Desk's configuration; the zero value is usable.
 type Config struct {
@@ -47,7 +59,9 @@ type Desk struct {
 
 	mu            sync.Mutex
 	byOrder       map[schemas.OrderID]*flight // guarded by mu :: order → its one submission in flight
-	byCorrelation map[correlation]*flight     // guarded by mu :: the same flights by correlation id
+	byCorrelation map[correlation]*flight     // guarded by mu :: the same flights by correlation id, and those of deserted
+	deserted      map[schemas.OrderID]*flight // guarded by mu :: order → what Kafka has of it, where all callers have left and no reply has come
+	leaving       list.List                   // guarded by mu: the flights of deserted, the longest left first
 	waiting       int                         // guarded by mu: callers over all flights
 	unmatched     uint64                      // guarded by mu
 	mismatched    uint64                      // guarded by mu
@@ -59,7 +73,10 @@ type flight struct {
 	content     uint64
 	correlation correlation
 	joined      int  // guarded by Desk.mu: callers that have not left
-	over        bool // guarded by Desk.mu: out of both maps, for whichever reason
+	over        bool // guarded by Desk.mu: nobody can join it any more, for whichever reason
+
+	leftAt time.Time     // guarded by Desk.mu, as the next: when the last caller left; meant only in Desk.deserted
+	left   *list.Element // nil when it is not in Desk.deserted
 
 	acknowledged chan struct{} // closed once Kafka has the order
 	acked        bool          // guarded by Desk.mu: acknowledged is closed
@@ -73,27 +90,37 @@ func New(cfg Config) *Desk {
 	if cfg.Max <= 0 {
 		cfg.Max = DefaultMax
 	}
-	return &Desk{max: cfg.Max, byOrder: make(map[schemas.OrderID]*flight), byCorrelation: make(map[correlation]*flight)}
+	return &Desk{max: cfg.Max, byOrder: make(map[schemas.OrderID]*flight), byCorrelation: make(map[correlation]*flight), deserted: make(map[schemas.OrderID]*flight)}
 }
 
 // Join makes the caller wait for the decision on an order whose content has this digest. The first to join must submit the order with the wait's
 // correlation id and then call Acknowledge or Abort; who joins while it is in flight shares that submission (first is false). The error is
-// ErrConflict or ErrFull. Whoever joined must Leave.
+// ErrConflict or ErrFull. Whoever joined must Leave. With ErrConflict the wait is that of the other order: it can be watched, and need not be left.
 func (d *Desk) Join(id schemas.OrderID, content uint64) (w *Wait, first bool, err error) {
 	// Drawn before the lock is taken: it may be a system call. It is wasted on a repeat, which is rare.
 	var fresh correlation
 	_, _ = rand.Read(fresh[:]) // never fails: crypto/rand ends the process instead
 
+	now := time.Now()
+
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.forget(now)
 	f, inFlight := d.byOrder[id]
-	if inFlight && f.content != content {
-		return nil, false, ErrConflict
+	rival, before := f, d.deserted[id]
+	if !inFlight {
+		rival = before
+	}
+	if rival != nil && rival.content != content {
+		return &Wait{desk: d, flight: rival, left: true}, false, ErrConflict
 	}
 	if d.waiting >= d.max {
 		return nil, false, ErrFull
 	}
 	if !inFlight {
+		if before != nil {
+			d.drop(before, Reply{}, errForgotten)
+		}
 		f = &flight{order: id, content: content, correlation: fresh, acknowledged: make(chan struct{}), done: make(chan struct{})}
 		d.byOrder[id], d.byCorrelation[fresh] = f, f
 	}
@@ -113,6 +140,13 @@ func (d *Desk) Resolve(id []byte, r Reply) bool {
 	}
 	if f == nil {
 		d.unmatched++
+		return false
+	}
+	if f.left != nil {
+		d.unmatched++
+		if f.order == r.OrderID || r.Code != "" {
+			d.drop(f, r, nil)
+		}
 		return false
 	}
 	refused := r.Code != "" && r.OrderID == "" // a refusal names no order: what was refused may have had no id
@@ -145,6 +179,40 @@ func (d *Desk) remove(f *flight) {
 	f.over = true
 	delete(d.byOrder, f.order)
 	delete(d.byCorrelation, f.correlation)
+}
+
+// desert takes the flight off the desk when its last caller leaves. What Kafka has is remembered. The caller holds mu.
+func (d *Desk) desert(f *flight, now time.Time) {
+	d.remove(f)
+	if !f.acked {
+		f.err = errForgotten
+		close(f.done)
+		return
+	}
+	d.byCorrelation[f.correlation], d.deserted[f.order] = f, f
+	f.leftAt, f.left = now, d.leaving.PushBack(f)
+	d.forget(now)
+}
+
+// forget drops what has been remembered for long enough. The caller holds mu.
+func (d *Desk) forget(now time.Time) {
+	for first := d.leaving.Front(); first != nil; first = d.leaving.Front() {
+		f := first.Value.(*flight)
+		if d.leaving.Len() <= rememberMost && now.Sub(f.leftAt) < rememberFor {
+			return
+		}
+		d.drop(f, Reply{}, errForgotten)
+	}
+}
+
+// drop ends what is remembered of an order, and tells those who watch it. The caller holds mu.
+func (d *Desk) drop(f *flight, r Reply, err error) {
+	d.leaving.Remove(f.left)
+	f.left = nil
+	delete(d.deserted, f.order)
+	delete(d.byCorrelation, f.correlation)
+	f.reply, f.err = r, err
+	close(f.done)
 }
 
 // Stats is what a desk holds and has seen.

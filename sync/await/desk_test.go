@@ -333,3 +333,52 @@ func TestARefusalWithoutAnOrderIDReachesItsCaller(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+func TestAnOrderThatKafkaHasKeepsItsIDWhenItsCallersHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := await.New(await.Config{})
+		promise := func(id schemas.OrderID, content uint64) *await.Wait {
+			w, first, err := desk.Join(id, content)
+			if err != nil || !first {
+				t.Fatalf("%s: first %v, error %v", id, first, err)
+			}
+			w.Acknowledge()
+			w.Leave()
+			return w
+		}
+		replied, sentAgain, kept := promise("a", 1), promise("b", 1), promise("c", 1)
+		watch := func(id schemas.OrderID) *await.Wait {
+			w, _, err := desk.Join(id, 2)
+			if !errors.Is(err, await.ErrConflict) {
+				t.Fatalf("%s with another content: %v", id, err)
+			}
+			w.Leave() // changes nothing
+			return w
+		}
+		a, b, c := watch("a"), watch("b"), watch("c")
+		if desk.Resolve(replied.Correlation(), await.Reply{OrderID: "a", Body: []byte("1")}) {
+			t.Error("a reply that nobody waits for was given to somebody")
+		}
+		<-a.Done()
+		if a.Err() != nil || string(a.Reply().Body) != "1" {
+			t.Errorf("reply %+v, error %v", a.Reply(), a.Err())
+		}
+		promise("b", 1) // the same order again has a submission of its own
+		<-b.Done()
+		if b.Err() == nil {
+			t.Error("who watches the first submission is not told to look again")
+		}
+		watch("b")
+		desk.Resolve(sentAgain.Correlation(), await.Reply{OrderID: "b"})
+		watch("b") // that was the reply to the first
+		time.Sleep(time.Minute)
+		promise("c", 2) // forgotten
+		<-c.Done()
+		if c.Err() == nil || desk.Resolve(kept.Correlation(), await.Reply{OrderID: "c"}) {
+			t.Error("what is forgotten still counts")
+		}
+		if s := desk.Stats(); s.Waiting != 0 || s.Orders != 0 || s.Unmatched != 3 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -1,5 +1,7 @@
 package await
 
+import "time"
+
 // Wait is one caller's place at a Desk. Only that caller uses it.
 type Wait struct {
 	desk   *Desk
@@ -29,7 +31,7 @@ func (w *Wait) Done() <-chan struct{} { return w.flight.done }
 // Reply returns the scorer's answer. It is to be called only after Done is closed, and means nothing when Err is set.
 func (w *Wait) Reply() Reply { return w.flight.reply }
 
-// Err returns why the submission failed, nil when it did not. It is to be called only after Done is closed.
+// Err returns why the submission failed, nil when it did not; for who watches another order's wait also that the order is not remembered any more. It is to be called only after Done is closed.
 func (w *Wait) Err() error { return w.flight.err }
 
 // Leave ends the caller's wait; the last of an order's callers to leave frees its place. Leaving again, or after the reply, does nothing.
@@ -44,6 +46,6 @@ func (w *Wait) Leave() {
 	f.joined--
 	d.waiting--
 	if f.joined == 0 {
-		d.remove(f)
+		d.desert(f, time.Now())
 	}
 }

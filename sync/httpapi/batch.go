@@ -29,6 +29,7 @@ func (a *api) decideBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	t := a.termsOf(r.Header)
 	t.batched = true
+	t.ackBy = time.Now().Add(a.AckTimeout) // its orders wait for their turn first
 	cut := elements
 	if lines {
 		cut = linesOf
@@ -114,6 +115,7 @@ func (a *api) decideMembers(ctx context.Context, first *member, t *terms) {
 
 // enterBatched enters an order when there is room in the lane of batches. Its wait for that ends with the time that Kafka has to acknowledge it.
 func (a *api) enterBatched(ctx context.Context, m *member, t *terms) entry {
+	e := entry{order: m.order, raw: m.raw, content: m.content, times: times{decoded: time.Now()}}
 	select {
 	case a.lane <- struct{}{}:
 	default:
@@ -130,7 +132,8 @@ func (a *api) enterBatched(ctx context.Context, m *member, t *terms) entry {
 		}
 	}
 	defer func() { <-a.lane }()
-	return a.enter(ctx, m.order, m.raw, m.content, t)
+	a.enter(ctx, &e, t)
+	return e
 }
 
 // linesOf cuts JSON lines. Empty ones are none. Its error is a *schemas.Malformed.

@@ -42,8 +42,20 @@ func (a *api) termsOf(h http.Header) terms {
 	patience := a.patience(wish)
 	parent := traceparent(h)
 	return terms{
-		deadline: began.Add(patience), patience: patience, ackBy: began.Add(a.AckTimeout), traceparent: parent, tracestate: tracestate(h, parent), applied: wish.applied(patience),
+		deadline: began.Add(patience), patience: patience, ackBy: began.Add(a.ackWait(patience)), traceparent: parent, tracestate: tracestate(h, parent), applied: wish.applied(patience),
 	}
+}
+
+// leastAckWait is what Kafka has at least: a caller of less patience is better told 202 a little late than 503.
+const leastAckWait = 50 * time.Millisecond
+
+// ackWait is how long Kafka may take to acknowledge an order: no longer than its caller waits. Who does not wait at all asks for the promise alone, and has
+// it when there is one.
+func (a *api) ackWait(patience time.Duration) time.Duration {
+	if patience <= 0 {
+		return a.AckTimeout
+	}
+	return min(a.AckTimeout, max(patience, leastAckWait))
 }
 
 // tell says what was done of Prefer in an answer that is one.
@@ -92,16 +104,18 @@ func (a *api) decideOne(ctx context.Context, raw []byte, t *terms) answer {
 	if err != nil {
 		return refusal("", problemOf(err))
 	}
-	e := a.enter(ctx, order, raw, content, t)
-	e.times.began = began
+	e := entry{order: order, raw: raw, content: content, times: times{began: began, decoded: time.Now()}}
+	a.enter(ctx, &e, t)
 	return a.settle(ctx, &e, t)
 }
 
 // entry is an order that was taken: it waits, or has its answer already.
 type entry struct {
-	id      schemas.OrderID
+	order   schemas.Order
+	raw     []byte
 	content uint64
-	wait    *await.Wait // nil when answer is there
+	wait    *await.Wait // nil when rival or answer is there
+	rival   *await.Wait // of the order in flight that has the same id and another content; nil: there is none
 	answer  answer
 	ticket  ticket // meant only with a wait
 	times   times
@@ -109,43 +123,54 @@ type entry struct {
 
 // enter takes a place in the queue, asks whether the order is decided, takes a place at the desk, and returns when Kafka has the order or will not take it.
 // Who entered must settle.
-func (a *api) enter(ctx context.Context, order schemas.Order, raw []byte, content uint64, t *terms) entry {
-	e := entry{id: order.ID, content: content, times: times{decoded: time.Now()}}
-	place, away := a.admit(ctx, order.ID, t) // before the store is asked: that takes time too, and its share of an overload
+func (a *api) enter(ctx context.Context, e *entry, t *terms) {
+	id := e.order.ID
+	place, away := a.admit(ctx, id, t) // before the store is asked: that takes time too, and its share of an overload
 	if away != nil {
 		e.answer = *away
-		return e
+		return
 	}
-	body, fault := a.kept(ctx, order.ID, content)
+	body, fault := a.kept(ctx, id, e.content)
 	e.times.looked = time.Now()
 	switch {
 	case fault != nil:
 		a.depart(ticket{}, false)
-		e.answer = refusal(order.ID, *fault)
-		return e
+		e.answer = refusal(id, *fault)
+		return
 	case body != nil:
 		a.depart(ticket{}, false)
-		e.answer = answer{status: http.StatusOK, order: order.ID, body: body, repeat: true}
-		return e
+		e.answer = answer{status: http.StatusOK, order: id, body: body, repeat: true}
+		return
 	}
-	wait, first, err := a.Desk.Join(order.ID, content)
-	if err != nil {
+	wait, first, err := a.Desk.Join(id, e.content)
+	switch {
+	case errors.Is(err, await.ErrConflict):
+		a.depart(ticket{}, false)
+		e.rival = wait
+		return
+	case err != nil:
 		a.depart(ticket{}, false)
 		a.metrics.refused.Inc()
-		e.answer = refusal(order.ID, joinProblem(err))
-		return e
+		e.answer = refusal(id, unavailable("overloaded", "too many callers wait already"))
+		return
 	}
 	e.wait, e.ticket = wait, place
 	if first {
 		e.times.sent = time.Now()
-		a.submit(ctx, wait, Request{Order: order, Raw: raw, Correlation: wait.Correlation(), Deadline: t.deadline}, t)
+		a.handOver(ctx, wait, Request{Order: e.order, Raw: e.raw, Correlation: wait.Correlation(), Deadline: t.deadline}, t)
 		e.times.acked = time.Now()
 	}
-	return e
 }
 
 // settle waits for the answer of an order that was taken, and leaves the desk.
 func (a *api) settle(ctx context.Context, e *entry, t *terms) answer {
+	for e.rival != nil {
+		if ans, known := a.outlast(ctx, e, t); known {
+			return ans
+		}
+		e.rival = nil
+		a.enter(ctx, e, t)
+	}
 	if e.wait == nil {
 		return e.answer
 	}
@@ -159,11 +184,42 @@ func (a *api) settle(ctx context.Context, e *entry, t *terms) answer {
 		return a.postpone(ctx, e)
 	case unacknowledged:
 		a.metrics.refused.Inc()
-		return refusal(e.id, notHandedOver())
+		return refusal(e.order.ID, notHandedOver())
 	default:
 		a.metrics.gone.Inc()
-		return answer{order: e.id}
+		return answer{order: e.order.ID}
 	}
+}
+
+// outlast waits for what becomes of the order that has this one's id and another content. Who of the two is the repeat and who the conflict is for the first
+// decision to say, which another process may have asked for: so a conflict is told when it is decided, or when the wait is over and Kafka has the other order.
+// Not known is it when nothing came of the other.
+func (a *api) outlast(ctx context.Context, e *entry, t *terms) (ans answer, known bool) {
+	id := e.order.ID
+	conflict := problem{Status: http.StatusConflict, Code: codeConflict, Detail: "another order with this id has been decided"}
+	switch a.await(ctx, e.rival, t.deadline, t.ackBy) {
+	case gone:
+		a.metrics.gone.Inc()
+		return answer{order: id}, true
+	case unacknowledged:
+		a.metrics.refused.Inc()
+		return refusal(id, notHandedOver()), true
+	case answered:
+		if e.rival.Err() != nil || e.rival.Reply().Code != "" {
+			return answer{}, false
+		}
+	case timeout:
+		body, fault := a.kept(ctx, id, e.content)
+		if body != nil {
+			a.metrics.answered.Inc()
+			return answer{status: http.StatusOK, order: id, body: body, repeat: true}, true
+		}
+		if fault == nil {
+			conflict.Detail = "another order with this id is being decided"
+		}
+	}
+	a.metrics.refused.Inc()
+	return refusal(id, conflict), true
 }
 
 // kept returns the public decision that the order already has, nil when it has none. When the store cannot be asked the order counts as new, since
@@ -204,6 +260,22 @@ func (a *api) lookup(ctx context.Context, id schemas.OrderID) ([]byte, error) {
 		return nil, err
 	}
 	return record, nil
+}
+
+// handOver submits the order, and returns when that is done or Kafka has had its time. The submission goes on, since others may share it.
+func (a *api) handOver(ctx context.Context, wait *await.Wait, order Request, t *terms) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		a.submit(ctx, wait, order, t)
+	}()
+	timer := time.NewTimer(time.Until(t.ackBy))
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // submit hands the order to Kafka for all who share the wait, so it does not end when this caller goes.
@@ -270,30 +342,30 @@ func (a *api) await(ctx context.Context, wait *await.Wait, deadline, ackBy time.
 func (a *api) ended(e *entry) answer {
 	if e.wait.Err() != nil { // the one who submitted has counted and logged it
 		a.metrics.refused.Inc()
-		return refusal(e.id, notHandedOver())
+		return refusal(e.order.ID, notHandedOver())
 	}
 	a.metrics.answered.Inc()
 	reply := e.wait.Reply()
 	if reply.Code != "" {
-		return refusal(e.id, problem{Status: statusOf(reply.Code), Code: reply.Code, Detail: reply.Detail})
+		return refusal(e.order.ID, problem{Status: statusOf(reply.Code), Code: reply.Code, Detail: reply.Detail})
 	}
 	a.metrics.measure(&e.times, reply.Body)
-	return answer{status: http.StatusOK, order: e.id, body: reply.Body}
+	return answer{status: http.StatusOK, order: e.order.ID, body: reply.Body}
 }
 
 // postpone tells a caller whose wait is over where the decision will be, unless it is there already: the reply may have been late or lost.
 func (a *api) postpone(ctx context.Context, e *entry) answer {
-	body, fault := a.kept(ctx, e.id, e.content)
+	body, fault := a.kept(ctx, e.order.ID, e.content)
 	switch {
 	case fault != nil:
 		a.metrics.answered.Inc()
-		return refusal(e.id, *fault)
+		return refusal(e.order.ID, *fault)
 	case body != nil:
 		a.metrics.answered.Inc()
-		return answer{status: http.StatusOK, order: e.id, body: body}
+		return answer{status: http.StatusOK, order: e.order.ID, body: body}
 	default:
 		a.metrics.timeout.Inc()
-		return answer{status: http.StatusAccepted, order: e.id}
+		return answer{status: http.StatusAccepted, order: e.order.ID}
 	}
 }
 
@@ -306,12 +378,5 @@ func pendingBody(id schemas.OrderID) []byte {
 }
 
 func notHandedOver() problem {
-	return unavailable("kafka_away", "the order could not be handed over; send it again")
-}
-
-func joinProblem(err error) problem {
-	if errors.Is(err, await.ErrConflict) {
-		return problem{Status: http.StatusConflict, Code: codeConflict, Detail: "another order with this id is being decided"}
-	}
-	return unavailable("overloaded", "too many callers wait already")
+	return unavailable("kafka_away", "Kafka has not acknowledged the order, which may still be decided; send it again: it has one decision all the same")
 }

@@ -86,7 +86,7 @@ func (a *api) askAs(w http.ResponseWriter, r *http.Request, l *Legacy, in map[st
 	t := a.termsOf(r.Header)
 	if l.wait > 0 && r.Header["Prefer"] == nil {
 		t.patience = min(l.wait, a.MaxWait)
-		t.deadline = time.Now().Add(t.patience)
+		t.deadline, t.ackBy = time.Now().Add(t.patience), time.Now().Add(a.ackWait(t.patience))
 	}
 	return a.decideOne(r.Context(), order, &t), t
 }

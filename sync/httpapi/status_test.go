@@ -231,9 +231,11 @@ func TestLabelsArePublishedAsTheyCame(t *testing.T) {
 
 func mustJoin(t *testing.T, w *world, id schemas.OrderID) {
 	t.Helper()
-	if _, _, err := w.desk.Join(id, 1); err != nil {
+	wait, _, err := w.desk.Join(id, 1)
+	if err != nil {
 		t.Fatal(err)
 	}
+	wait.Acknowledge()
 }
 
 func padded(body string, size int) string { return body + strings.Repeat(" ", size-len(body)) }

@@ -209,8 +209,11 @@ func TestAnswersComeByTheirDeadline(t *testing.T) {
 		{name: "no wait", prefer: "respond-async", ack: ms(5), reply: ms(20), status: 202, after: ms(5)},
 		{name: "both", prefer: "respond-async, wait=0.1", ack: ms(5), reply: ms(20), status: 200, after: ms(25)},
 		{name: "zero wait", prefer: "wait=0", ack: ms(5), reply: ms(20), status: 202, after: ms(5)},
-		{name: "Kafka slower than the caller", prefer: "wait=0.05", ack: ms(300), reply: never, status: 202, after: ms(300)},
-		{name: "Kafka silent", ack: never, reply: never, status: 503, after: time.Second},
+		{name: "Kafka slower than the caller", prefer: "wait=0.05", ack: ms(300), reply: never, status: 503, after: ms(50)},
+		{name: "Kafka a little slower than an impatient caller", prefer: "wait=0.01", ack: ms(30), reply: never, status: 202, after: ms(30)},
+		{name: "Kafka slower, and the promise is all that is asked", prefer: "respond-async", ack: ms(300), reply: never, status: 202, after: ms(300)},
+		{name: "Kafka silent", ack: never, reply: never, status: 503, after: ms(500)},
+		{name: "Kafka silent, no wait", prefer: "respond-async", ack: never, reply: never, status: 503, after: time.Second},
 		{name: "Kafka silent, long wait", prefer: "wait=5", ack: never, reply: never, status: 503, after: time.Second},
 		{name: "store silent", ack: ms(5), reply: ms(20), store: never, status: 200, after: ms(75)},
 		{name: "store silent, nothing decided", ack: ms(5), reply: never, store: never, status: 202, after: ms(550)},
@@ -240,6 +243,8 @@ func TestAnswersComeByTheirDeadline(t *testing.T) {
 					t.Errorf("status %d after %v, want %d after %v", answer.Code, took, test.status, test.after)
 				}
 				wantNobodyWaiting(t, w.desk)
+				time.Sleep(time.Second) // a submission goes on without its caller
+				synctest.Wait()
 				for _, r := range replies {
 					r.Stop()
 				}
@@ -332,9 +337,10 @@ func TestSharersArePromisedNothingBeforeTheAcknowledgement(t *testing.T) {
 		ack    time.Duration
 		status int
 		after  time.Duration
+		prefer string
 	}{
-		"acknowledged late": {ack: 300 * time.Millisecond, status: http.StatusAccepted, after: 300 * time.Millisecond},
-		"never":             {ack: time.Minute, status: http.StatusServiceUnavailable, after: time.Second},
+		"acknowledged late": {ack: 300 * time.Millisecond, status: http.StatusAccepted, after: 350 * time.Millisecond, prefer: "wait=0.35"},
+		"never":             {ack: time.Minute, status: http.StatusServiceUnavailable, after: 50 * time.Millisecond, prefer: "wait=0.05"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -349,12 +355,13 @@ func TestSharersArePromisedNothingBeforeTheAcknowledgement(t *testing.T) {
 				var all sync.WaitGroup
 				all.Go(func() { post(api, orderJSON("o1", 5)) })
 				synctest.Wait()
-				answer := post(api, orderJSON("o1", 5), "Prefer: wait=0.05")
+				answer := post(api, orderJSON("o1", 5), "Prefer: "+test.prefer)
 				if took := time.Since(began); answer.Code != test.status || took != test.after {
 					t.Errorf("status %d after %v, want %d after %v", answer.Code, took, test.status, test.after)
 				}
 				all.Wait()
 				wantNobodyWaiting(t, w.desk)
+				time.Sleep(test.ack) // a submission goes on without its caller
 			})
 		})
 	}
