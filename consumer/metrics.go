@@ -53,7 +53,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		DeadLetters:    counters("dead_letters_total", "Records that could not be an order or a label, by what was wrong.", "code"),
 		Retries:        counters("step_retries_total", "Steps that failed: outage (tried again), lost (given to another worker).", "fate"),
 		Stages:         times("stage_duration_seconds", "Time of one stage for a whole batch; queue is how long its oldest order had waited since its record was written.", "lane", "stage"),
-		Latency:        times("decision_latency_seconds", "From the time of the order's record to its decision being durable.", "lane"),
+		Latency:        times("decision_latency_seconds", "From the time of the order's record to its decision being sent.", "lane"),
 		Lateness:       f.NewHistogramVec(lateness, []string{"lane"}),
 		Batch:          f.NewHistogram(prometheus.HistogramOpts{Namespace: "verdict", Name: "batch_orders", Help: "Orders of one step.", Buckets: prometheus.ExponentialBuckets(1, 2, 12)}),
 		Repeats:        counter("repeats_total", "Later copies of an order, which got its first decision again."),

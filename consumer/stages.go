@@ -241,7 +241,7 @@ func (w *Worker) stand(k *work, i int, first []byte) error {
 	return nil
 }
 
-// publish writes decisions, replies and dead letters, and returns when decisions and dead letters are durable.
+// publish hands decisions, replies and dead letters to the transport, which need not wait until they are durable: the batch is not done before.
 func (w *Worker) publish(ctx context.Context, k *work) error {
 	defer w.done(publishStage, time.Now())
 	for i := range k.extracted {
@@ -262,9 +262,6 @@ func (w *Worker) publish(ctx context.Context, k *work) error {
 		if ask, asked := w.askOf(k.letters[i].record); asked {
 			k.messages = append(k.messages, ask.refusal(&k.letters[i]))
 		}
-	}
-	if len(k.messages) == 0 {
-		return nil
 	}
 	return w.cfg.Transport.Publish(ctx, k.messages)
 }

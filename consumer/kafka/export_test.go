@@ -29,3 +29,14 @@ func (l *Leases) Renew(ctx context.Context, partition, n int32) (at int32, share
 
 // Leave gives a lease back.
 func (l *Leases) Leave(ctx context.Context, partition int32) error { return l.leave(ctx, partition) }
+
+// Marked returns the offsets that are marked as done, by partition.
+func Marked(t *Transport) []int64 {
+	var at []int64
+	for _, partitions := range t.client.MarkedOffsets() {
+		for _, o := range partitions {
+			at = append(at, o.Offset)
+		}
+	}
+	return at
+}

@@ -68,16 +68,27 @@ func (r *replier) flush(ctx context.Context) {
 	_ = r.client.Flush(ctx)
 }
 
-// split sends the replies among messages and returns the records of the others.
+// split sends the replies among messages and returns the records of the others. Values are copied: the worker uses its buffers again.
 func (t *Transport) split(ctx context.Context, messages []consumer.Message) []*kgo.Record {
-	records := make([]*kgo.Record, 0, len(messages))
+	size, others := 0, 0
+	for i := range messages {
+		if messages[i].To != consumer.Replies {
+			size, others = size+len(messages[i].Value), others+1
+		}
+	}
+	values, records := make([]byte, 0, size), make([]*kgo.Record, 0, others)
 	for i := range messages {
 		record := t.outgoing(&messages[i])
 		if messages[i].To == consumer.Replies {
 			t.replies.send(ctx, record)
-		} else {
-			records = append(records, record)
+			continue
 		}
+		if record.Value != nil {
+			at := len(values)
+			values = append(values, record.Value...)
+			record.Value = values[at:len(values):len(values)]
+		}
+		records = append(records, record)
 	}
 	return records
 }

@@ -45,7 +45,9 @@ type Transport struct {
 	client  *kgo.Client
 	probe   *Probe
 	replies *replier
+	outbox  *outbox
 	polled  []*kgo.Record // of the last Poll, until they are committed
+	sending *sending      // what was published since; nil is nothing
 	batch   consumer.Batch
 }
 
@@ -91,14 +93,17 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.GroupInstanceID != "" {
 		opts = append(opts, kgo.InstanceID(cfg.GroupInstanceID))
 	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
+	t := &Transport{cfg: cfg, outbox: newOutbox()} // the group may give up partitions as soon as there is a client
+	opts = append(opts, kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {})) // what is lost cannot be committed
+	if t.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	return &Transport{cfg: cfg, client: client, probe: NewProbe(client.Ping), replies: newReplier(&cfg, client)}, nil
+	t.outbox.client, t.probe, t.replies = t.client, NewProbe(t.client.Ping), newReplier(&cfg, t.client)
+	return t, nil
 }
 
-// Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll. The batch is valid until the next Poll.
+// Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll, and none while something could not be written: Publish then tries that
+// again. The batch is valid until the next Poll.
 func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	t.client.AllowRebalance()
 	fetches := t.poll(ctx)
@@ -123,6 +128,9 @@ const IdlePoll = 10 * time.Second
 func (t *Transport) poll(ctx context.Context) kgo.Fetches {
 	ctx, cancel := context.WithTimeout(ctx, IdlePoll)
 	defer cancel()
+	if t.outbox.failed(cancel) {
+		return nil
+	}
 	return t.client.PollRecords(ctx, t.most())
 }
 
@@ -143,7 +151,7 @@ func (t *Transport) faults(fetches kgo.Fetches) error {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		gap := (*kgo.ErrDataLoss)(nil)
 		switch {
-		case errors.Is(err, context.DeadlineExceeded) && topic == "": // nothing came
+		case (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && topic == "": // nothing came
 		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 			fatal = fmt.Errorf("polling: %w: %w", consumer.ErrStop, err)
 		case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &gap):
@@ -166,22 +174,19 @@ func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
 	return out
 }
 
-// Publish writes all messages and returns when all but the replies are acknowledged by all in-sync replicas; replies are sent first, and not waited for. A dead
-// letter that is larger than the broker takes is written without its value, and says so.
+// Publish sends all messages, replies first, and waits for none of them; what the brokers did not take of an earlier batch is written before, and while that
+// fails so does this. A dead letter that is larger than the broker takes is written without its value, and says so.
 func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) error {
-	var failed error
-	for _, r := range t.client.ProduceSync(ctx, t.split(ctx, messages)...) {
-		switch {
-		case r.Err == nil:
-		case errors.Is(r.Err, kerr.MessageTooLarge) && r.Record.Topic == t.cfg.Topics.DeadLetters:
-			size := kgo.RecordHeader{Key: "verdict.error.value_bytes", Value: fmt.Append(nil, len(r.Record.Value))}
-			short := &kgo.Record{Topic: r.Record.Topic, Partition: -1, Key: r.Record.Key, Headers: append(r.Record.Headers, size)}
-			failed = errors.Join(failed, t.client.ProduceSync(ctx, short).FirstErr())
-		default:
-			failed = errors.Join(failed, fmt.Errorf("writing to %s: %w", r.Record.Topic, r.Err))
-		}
+	if err := t.outbox.again(ctx, t.cfg.Topics.DeadLetters); err != nil {
+		return err
 	}
-	return failed
+	records := t.split(ctx, messages)
+	if len(records) == 0 {
+		return nil
+	}
+	var err error
+	t.sending, err = t.outbox.send(ctx, records)
+	return err
 }
 
 func (t *Transport) outgoing(m *consumer.Message) *kgo.Record {
@@ -195,16 +200,29 @@ func (t *Transport) outgoing(m *consumer.Message) *kgo.Record {
 	return r
 }
 
-// Commit marks the batch as done; its offsets are sent within CommitInterval, and before its partitions are given up.
+// Commit marks the batch as done once all that was published for it is acknowledged; its offsets are sent within CommitInterval, and before its partitions are
+// given up.
 func (t *Transport) Commit(_ context.Context, _ *consumer.Batch) error {
-	t.client.MarkCommitRecords(t.polled...)
+	t.outbox.commit(t.sending, t.polled)
+	t.sending, t.polled = nil, nil
 	return nil
+}
+
+// revoked lets what is on its way arrive before partitions go to another member, which would write it again; it would be equal.
+func (t *Transport) revoked(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	t.outbox.drain(ctx)
+	if err := client.CommitMarkedOffsets(ctx); err != nil && t.cfg.Log != nil {
+		t.cfg.Log.Warn("committing before partitions are given up", "error", err)
+	}
 }
 
 // Close sends the offsets that are marked, leaves the group (a static member stays in it) and ends the client. When ctx ends first, because the cluster is
 // silent, it returns without: what was done since the last commit is then done again after the next start, without effect.
 func (t *Transport) Close(ctx context.Context) error {
 	err := within(ctx, func() error {
+		t.outbox.drain(ctx)
 		t.replies.flush(ctx)
 		err := t.client.CommitMarkedOffsets(ctx)
 		t.client.CloseAllowingRebalance()

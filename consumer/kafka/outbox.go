@@ -1,0 +1,155 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// maxUnderway is how many batches may be on their way to the brokers at once. One would do while an acknowledgement takes less than a step; the others are for a
+// broker that is slow for a moment. Each is a poll's worth of memory.
+const maxUnderway = 4
+
+// outbox is what was published and is not acknowledged by all in-sync replicas yet. The next step is at work meanwhile: waiting for the brokers at the end of each
+// step was most of what a caller's order waited for. A batch's offsets are marked once all that was published for it, and for the batches before it, is
+// acknowledged. What could not be written is kept here and is written again before anything else is.
+type outbox struct {
+	client *kgo.Client
+	slots  chan struct{} // one is taken by each batch of which messages are on their way
+
+	mu       sync.Mutex
+	underway []*sending         // guarded by mu: in the order of their batches
+	unsent   []unsent           // guarded by mu: what the brokers did not take
+	wake     context.CancelFunc // guarded by mu: ends a poll that waits, when something could not be written
+}
+
+// sending is one batch on its way.
+type sending struct {
+	left      int           // messages that are not acknowledged
+	committed bool          // the batch is done, but for what is left
+	batch     []*kgo.Record // what the messages were made of
+}
+
+// unsent is a message that the brokers did not take.
+type unsent struct {
+	of     *sending
+	record *kgo.Record
+	err    error
+}
+
+func newOutbox() *outbox {
+	return &outbox{slots: make(chan struct{}, maxUnderway)}
+}
+
+// send begins to write records, and waits only while maxUnderway batches are on their way already.
+func (o *outbox) send(ctx context.Context, records []*kgo.Record) (*sending, error) {
+	select {
+	case o.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the brokers to acknowledge what was written before: %w", ctx.Err())
+	}
+	s := &sending{left: len(records)}
+	o.mu.Lock()
+	if last := len(o.underway) - 1; last >= 0 { // published again, without a commit between: the batch is marked with the later one
+		o.underway[last].committed = true
+	}
+	o.underway = append(o.underway, s)
+	o.mu.Unlock()
+	for _, r := range records {
+		o.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) { o.told(s, r, err) })
+	}
+	return s, nil
+}
+
+// told is given what became of a message.
+func (o *outbox) told(s *sending, r *kgo.Record, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		if s.left--; s.left == 0 {
+			<-o.slots
+		}
+		o.settle()
+		return
+	}
+	o.unsent = append(o.unsent, unsent{s, r, err})
+	if o.wake != nil {
+		o.wake()
+	}
+}
+
+// commit marks the offsets of a batch, or has them marked when all is acknowledged. A batch for which nothing was sent has no sending.
+func (o *outbox) commit(s *sending, batch []*kgo.Record) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s == nil {
+		s = &sending{}
+		o.underway = append(o.underway, s)
+	}
+	s.batch, s.committed = batch, true
+	o.settle()
+}
+
+// settle marks what is done, in the order of the batches: the offset of a later one says that all before it are done. The caller holds mu.
+func (o *outbox) settle() {
+	done := 0
+	for ; done < len(o.underway) && o.underway[done].left == 0 && o.underway[done].committed; done++ {
+		o.client.MarkCommitRecords(o.underway[done].batch...)
+	}
+	o.underway = slices.Delete(o.underway, 0, done)
+}
+
+// failed says whether something could not be written. If not, wake is called as soon as something cannot.
+func (o *outbox) failed(wake context.CancelFunc) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wake = wake
+	return len(o.unsent) > 0
+}
+
+// again writes what could not be written before. The error is why it still cannot.
+func (o *outbox) again(ctx context.Context, deadLetters string) error {
+	o.mu.Lock()
+	todo := o.unsent
+	o.unsent = nil
+	o.mu.Unlock()
+	var failed error
+	for _, u := range todo {
+		err := ctx.Err()
+		if err == nil {
+			record := u.record
+			if errors.Is(u.err, kerr.MessageTooLarge) && record.Topic == deadLetters {
+				record = shortened(record)
+			}
+			err = o.client.ProduceSync(ctx, record).FirstErr()
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("writing to %s: %w", u.record.Topic, err))
+		}
+		o.told(u.of, u.record, err)
+	}
+	return failed
+}
+
+// shortened is a dead letter without its value, which says how long that was.
+func shortened(r *kgo.Record) *kgo.Record {
+	size := kgo.RecordHeader{Key: "verdict.error.value_bytes", Value: fmt.Append(nil, len(r.Value))}
+	return &kgo.Record{Topic: r.Topic, Partition: -1, Key: r.Key, Headers: append(r.Headers, size)}
+}
+
+// drain waits until nothing is on its way, or until ctx ends.
+func (o *outbox) drain(ctx context.Context) {
+	for range maxUnderway {
+		select {
+		case o.slots <- struct{}{}:
+			defer func() { <-o.slots }()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

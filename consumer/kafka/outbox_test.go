@@ -1,0 +1,193 @@
+package kafka_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+)
+
+// heldBroker is a kfake that can be told to refuse, or to keep waiting, what is written to a topic.
+type heldBroker struct {
+	*kfake.Cluster
+
+	refuses atomic.Bool
+	waits   atomic.Pointer[chan struct{}] // writes wait until it is closed
+}
+
+// newHeldBroker makes one with the topics of a site, a partition each, and a transport on it.
+func newHeldBroker(t *testing.T) (*heldBroker, *kgo.Client, *kafka.Transport) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders", "decisions", "replies", "orders.dlq"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	b := &heldBroker{Cluster: c}
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		produce, ok := req.(*kmsg.ProduceRequest)
+		if !ok || !b.refuses.Load() && b.waits.Load() == nil {
+			return nil, nil, false
+		}
+		if gate := b.waits.Load(); gate != nil {
+			c.SleepControl(func() { <-*gate })
+			return nil, nil, false
+		}
+		return refuse(produce), nil, true
+	})
+	raw, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.DefaultProduceTopic("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(raw.Close)
+	tr, err := kafka.NewTransport(kafka.TransportConfig{
+		Connection: kafka.Connection{BootstrapServers: c.ListenAddrs()}, Group: "group",
+		Consume: map[string]consumer.Stream{"orders": consumer.Orders}, Topics: kafka.Topics{Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
+		MaxPollRecords: 1, CommitInterval: 100 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, raw, tr
+}
+
+// refuse answers a write as a broker does whose rights were taken away.
+func refuse(req *kmsg.ProduceRequest) kmsg.Response {
+	resp, _ := req.ResponseKind().(*kmsg.ProduceResponse)
+	for i := range req.Topics {
+		topic := kmsg.NewProduceResponseTopic()
+		topic.Topic, topic.TopicID = req.Topics[i].Topic, req.Topics[i].TopicID
+		for j := range req.Topics[i].Partitions {
+			partition := kmsg.NewProduceResponseTopicPartition()
+			partition.Partition, partition.ErrorCode = req.Topics[i].Partitions[j].Partition, kerr.TopicAuthorizationFailed.Code
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
+}
+
+// committed returns the group's offset in orders, -1 for none.
+func committed(t *testing.T, ctx context.Context, raw *kgo.Client) int64 {
+	t.Helper()
+	offsets, err := kadm.NewClient(raw).FetchOffsets(ctx, "group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, ok := offsets.Lookup("orders", 0); ok {
+		return at.At
+	}
+	return -1
+}
+
+func polled(t *testing.T, ctx context.Context, tr *kafka.Transport) *consumer.Batch {
+	t.Helper()
+	batch, err := tr.Poll(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch
+}
+
+func decision(value string) []consumer.Message {
+	return []consumer.Message{{To: consumer.Decisions, Partition: -1, Value: []byte(value)}}
+}
+
+func TestWhatTheBrokersRefuseIsWrittenBeforeAnythingElseIsDone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, raw, tr := newHeldBroker(t)
+	for _, id := range []string{"one", "two"} {
+		if err := raw.ProduceSync(ctx, kgo.StringRecord(id)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := polled(t, ctx, tr)
+	b.refuses.Store(true)
+	if err := tr.Publish(ctx, decision("of one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Commit(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+	// The refusal comes at some moment; from then on polls are empty, and each Publish says why.
+	var err error
+	for seen := 0; err == nil; {
+		batch = polled(t, ctx, tr)
+		if seen += len(batch.Records); seen > 1 {
+			t.Fatalf("%d records were polled", seen)
+		}
+		err = tr.Publish(ctx, nil)
+	}
+	if !strings.Contains(err.Error(), "writing to decisions: TOPIC_AUTHORIZATION_FAILED") {
+		t.Errorf("it says %v", err)
+	}
+	began := time.Now()
+	if batch = polled(t, ctx, tr); len(batch.Records) != 0 || time.Since(began) > kafka.IdlePoll/2 {
+		t.Errorf("a poll of %d records after %s", len(batch.Records), time.Since(began))
+	}
+	if at := committed(t, ctx, raw); at > 0 {
+		t.Errorf("offset %d is committed, and no decision is written", at)
+	}
+	b.refuses.Store(false)
+	if err := tr.Publish(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if at := committed(t, ctx, raw); at != 1 {
+		t.Errorf("offset %d is committed at the end, want 1", at)
+	}
+	raw.AddConsumeTopics("decisions")
+	if got := raw.PollFetches(ctx).Records(); len(got) != 1 || string(got[0].Value) != "of one" {
+		t.Errorf("decisions are %v", got)
+	}
+}
+
+func TestAnOffsetWaitsForTheDecisionsOfAllBatchesBeforeIt(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, raw, tr := newHeldBroker(t)
+	for _, id := range []string{"one", "two", "three"} {
+		if err := raw.ProduceSync(ctx, kgo.StringRecord(id)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gate := make(chan struct{})
+	b.waits.Store(&gate)
+	for i, messages := range [][]consumer.Message{decision("of one"), nil, decision("of three")} { // the second batch has nothing to write: a label, say
+		batch := polled(t, ctx, tr)
+		if len(batch.Records) != 1 {
+			t.Fatalf("poll %d: %d records", i, len(batch.Records))
+		}
+		if err := tr.Publish(ctx, messages); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Commit(ctx, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := kafka.Marked(tr); len(got) != 0 {
+		t.Errorf("offsets %v are marked, and nothing is acknowledged", got)
+	}
+	b.waits.Store(nil)
+	close(gate)
+	if err := tr.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if at := committed(t, ctx, raw); at != 3 {
+		t.Errorf("offset %d is committed at the end, want 3", at)
+	}
+}
