@@ -1,15 +1,24 @@
 package schemas
 
+import "errors"
+
 // NewLabel reads a label: {order_id, fraud, known_at, …}. The error is a *Malformed with code id_format, label_fraud, time_missing or timestamp_range.
 func NewLabel(fields Record) (Label, error) {
 	o, err := bind(fields, Binding{ID: Path{"order_id"}, Time: Path{"known_at"}}, "the time when the label became known")
-	if err != nil {
-		return Label{}, err
+	var wrong *Malformed
+	if err != nil && !errors.As(err, &wrong) {
+		return Label{}, err // unreachable: bind knows no other
 	}
 	fraud, ok := labelFraud(fields.Get("fraud"))
 	if !ok {
 		const detail = "must be true or false (or 1 or 0)"
-		return Label{}, &Malformed{Code: "label_fraud", Detail: "the label's fraud " + detail, Faults: []Fault{{Pointer: "/fraud", Detail: detail}}}
+		if wrong == nil {
+			wrong = &Malformed{Code: "label_fraud", Detail: "the label's fraud " + detail}
+		}
+		wrong.Faults = append(wrong.Faults, Fault{Pointer: "/fraud", Detail: detail})
+	}
+	if wrong != nil {
+		return Label{}, wrong
 	}
 	return Label{ID: o.ID, Fraud: fraud, KnownAt: o.At}, nil
 }

@@ -13,9 +13,9 @@ type OrderID string
 // MaxOrderID is the longest OrderID, in bytes.
 const MaxOrderID = 128
 
-// Valid says whether the id has the allowed length and bytes.
+// Valid says whether the id has the allowed length and bytes. "." and ".." have not: in a path, where decisions are read, they mean something else.
 func (id OrderID) Valid() bool {
-	if len(id) == 0 || len(id) > MaxOrderID {
+	if len(id) == 0 || len(id) > MaxOrderID || id == "." || id == ".." {
 		return false
 	}
 	for i := range len(id) {

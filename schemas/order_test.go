@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ var binding = schemas.Binding{ID: schemas.Path{"order_id"}, Time: schemas.Path{"
 
 func TestOrderIDsAreShortAndPlain(t *testing.T) {
 	for id, want := range map[string]string{
-		`"a.B_1:-"`: "", `7`: "", `-7`: "", `"` + strings.Repeat("x", 128) + `"`: "", `"` + strings.Repeat("x", 129) + `"`: "id_format", `""`: "id_format", `"a b"`: "id_format",
+		`"a.B_1:-"`: "", `7`: "", `-7`: "", `"` + strings.Repeat("x", 128) + `"`: "", `"` + strings.Repeat("x", 129) + `"`: "id_format", `""`: "id_format", `"."`: "id_format", `".."`: "id_format", `"..."`: "", `"a b"`: "id_format",
 		`"a\u0000"`: "id_format", `"\u2028"`: "id_format", `"é"`: "id_format", `"e\u0301"`: "id_format", `"\u202e1"`: "id_format", `1.5`: "id_format", `true`: "id_format", `null`: "id_format", `["1"]`: "id_format",
 	} {
 		_, err := schemas.NewOrder(record(t, `{"order_id":`+id+`,"occurred_at":1528675224000}`), binding, nil)
@@ -117,4 +118,17 @@ func TestDigestDoesNotDependOnTheOrderOfFields(t *testing.T) {
 			t.Fatalf("%v and %v have two digests", rec, other)
 		}
 	})
+}
+
+func TestAllThatIsWrongWithALabelIsListed(t *testing.T) {
+	_, err := schemas.NewLabel(record(t, `{"order_id":"not an id","fraud":"perhaps"}`))
+	var wrong *schemas.Malformed
+	if !errors.As(err, &wrong) || wrong.Code != "id_format" || len(wrong.Faults) != 3 {
+		t.Fatalf("%+v", err)
+	}
+	for i, at := range []string{"/order_id", "/known_at", "/fraud"} {
+		if wrong.Faults[i].Pointer != at {
+			t.Errorf("fault %d is of %s, want %s", i, wrong.Faults[i].Pointer, at)
+		}
+	}
 }

@@ -100,6 +100,7 @@ func (a *admission) turnAway() problem {
 
 // ticket is an order's place in the queue.
 type ticket struct {
+	place *place
 	began time.Time
 	wait  time.Duration // as estimated when it came
 }
@@ -126,10 +127,10 @@ func (a *api) admit(ctx context.Context, id schemas.OrderID, t *terms) (ticket, 
 		allowed = a.behind(allowed)
 	}
 	for {
-		wait, ok := q.enter(now, allowed)
+		place, wait, ok := q.enter(now, allowed)
 		if ok {
 			a.admission.admitted.Inc()
-			return ticket{began: now, wait: wait}, nil
+			return ticket{place: place, began: now, wait: wait}, nil
 		}
 		turn := now.Add(max(wait-allowed, time.Millisecond))
 		if !t.batched || turn.After(t.ackBy) {
@@ -151,10 +152,10 @@ func (a *api) admit(ctx context.Context, id schemas.OrderID, t *terms) (ticket, 
 func (a *api) depart(t ticket, answered bool) {
 	now, q := time.Now(), a.admission.queue
 	if rest := t.wait - now.Sub(t.began); !answered && rest > 0 {
-		time.AfterFunc(rest, func() { q.leave(time.Now(), false) })
+		time.AfterFunc(rest, func() { q.leave(t.place, time.Now(), false) })
 		return
 	}
-	q.leave(now, answered)
+	q.leave(t.place, now, answered)
 }
 
 // inSeconds is how Retry-After has a duration.

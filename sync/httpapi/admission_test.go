@@ -343,3 +343,23 @@ func TestBodiesHoldBoundedMemory(t *testing.T) {
 		wantStatus(t, post(h, orderJSON("a", 1)), http.StatusOK)
 	})
 }
+
+// One of two scorers dies: its orders stand still until its partitions are given away, and those of the other's go on.
+func TestOrdersThatStandStillAreAheadOfNobody(t *testing.T) {
+	underLoad(t, 2000, func(t *testing.T, f *factory, l *load) {
+		l.offer(1000, time.Second)
+		l.all.Wait()
+		alive := f.world.scorer
+		f.world.scorer = func(r httpapi.Request) {
+			if r.Order.ID[len(r.Order.ID)-1]%2 == 0 {
+				return // lies on a partition of the dead one's
+			}
+			alive(r)
+		}
+		dead := l.offer(1000, 5*time.Second)
+		l.all.Wait()
+		if len(dead.refused) > 50 || worst(dead.answered) > 20*time.Millisecond {
+			t.Errorf("%d of 5000 were refused, the last answer took %v; %d pending", len(dead.refused), worst(dead.answered), dead.pending)
+		}
+	})
+}

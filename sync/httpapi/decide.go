@@ -134,22 +134,22 @@ func (a *api) enter(ctx context.Context, e *entry, t *terms) {
 	e.times.looked = time.Now()
 	switch {
 	case fault != nil:
-		a.depart(ticket{}, false)
+		a.depart(ticket{place: place.place}, false)
 		e.answer = refusal(id, *fault)
 		return
 	case body != nil:
-		a.depart(ticket{}, false)
+		a.depart(ticket{place: place.place}, false)
 		e.answer = answer{status: http.StatusOK, order: id, body: body, repeat: true}
 		return
 	}
 	wait, first, err := a.Desk.Join(id, e.content)
 	switch {
 	case errors.Is(err, await.ErrConflict):
-		a.depart(ticket{}, false)
+		a.depart(ticket{place: place.place}, false)
 		e.rival = wait
 		return
 	case err != nil:
-		a.depart(ticket{}, false)
+		a.depart(ticket{place: place.place}, false)
 		a.metrics.refused.Inc()
 		e.answer = refusal(id, unavailable("overloaded", "too many callers wait already"))
 		return

@@ -113,6 +113,10 @@ func (m *metrics) observe(route string, h http.HandlerFunc) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		began, seen := time.Now(), &statusSeen{ResponseWriter: w}
+		if r.ContentLength != 0 && r.ProtoMajor == 1 {
+			seen.body = &bodySeen{ReadCloser: r.Body, request: r}
+			r.Body = seen.body
+		}
 		defer func() { byClass[seen.status/100].Observe(time.Since(began).Seconds()) }()
 		h(seen, r)
 	}
@@ -122,10 +126,14 @@ func (m *metrics) observe(route string, h http.HandlerFunc) http.HandlerFunc {
 type statusSeen struct {
 	http.ResponseWriter
 	status int
+	body   *bodySeen // nil when nothing is to be read
 }
 
 func (s *statusSeen) WriteHeader(status int) {
 	s.status = status
+	if s.body != nil {
+		s.body.leave(s.ResponseWriter)
+	}
 	s.ResponseWriter.WriteHeader(status)
 }
 

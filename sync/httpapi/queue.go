@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"container/list"
 	"math"
 	"sync"
 	"time"
@@ -12,7 +13,9 @@ type queue struct {
 	long time.Duration // a wait from here on is one of an overload
 
 	mu     sync.Mutex
-	in     int       // guarded by mu: orders that wait
+	in     int       // guarded by mu: orders that wait, but for those that were overtaken
+	places list.List // guarded by mu: the *place of each of these, by when they came
+	newest time.Time // guarded by mu: when the newest order came that has been answered
 	rate   float64   // guarded by mu: answers a second that are to be had; see look
 	busy   bool      // guarded by mu: a window is being counted
 	since  time.Time // guarded by mu: the window's begin when busy, else since when there is little to do
@@ -40,29 +43,38 @@ const (
 
 func newQueue(long time.Duration) *queue { return &queue{long: long, rate: firstGuess} }
 
+// place is an order's place in the queue.
+type place struct {
+	came time.Time
+	at   *list.Element // guarded by queue.mu; nil when it does not count any more
+}
+
 // enter lets orders in whose turn comes within allowed, and says how long that is estimated to take. Whoever was let in must leave.
-func (q *queue) enter(now time.Time, allowed time.Duration) (wait time.Duration, ok bool) {
+func (q *queue) enter(now time.Time, allowed time.Duration) (p *place, wait time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.look(now)
 	wait = q.wait()
 	if q.in >= fewOrders && wait > allowed {
-		return wait, false
+		return nil, wait, false
 	}
 	q.in++
+	p = &place{came: now}
+	p.at = q.places.PushBack(p)
 	if !q.busy && q.in >= fewOrders {
 		q.rest(now)
 		q.busy, q.since, q.left = true, now, 0
 	}
-	return wait, true
+	return p, wait, true
 }
 
 // leave says that an order does not wait any more, and whether it was answered.
-func (q *queue) leave(now time.Time, answered bool) {
+func (q *queue) leave(p *place, now time.Time, answered bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.in--
+	q.remove(p)
 	if answered {
+		q.overtake(p.came)
 		if q.left == 0 && now.Sub(q.since) >= rateWindow {
 			q.look(now)
 			q.since = now // a pause is over: what comes now says how fast it goes
@@ -72,6 +84,31 @@ func (q *queue) leave(now time.Time, answered bool) {
 	q.look(now)
 	if q.busy && q.in < fewOrders/2 {
 		q.busy, q.since = false, now
+	}
+}
+
+// remove takes an order out of the count. The caller holds mu.
+func (q *queue) remove(p *place) {
+	if p.at != nil {
+		q.places.Remove(p.at)
+		p.at = nil
+		q.in--
+	}
+}
+
+// overtake is told when an order came that has been answered. Orders are answered about as they come: whoever came well before it and still waits stands in a
+// queue that does not move, as that of a scorer which has died until its partitions are given to others, and is ahead of nobody. While all stand still nobody
+// is overtaken. The caller holds mu.
+func (q *queue) overtake(came time.Time) {
+	if came.After(q.newest) {
+		q.newest = came
+	}
+	for first := q.places.Front(); first != nil; first = q.places.Front() {
+		p := first.Value.(*place)
+		if q.newest.Sub(p.came) < q.long/2 {
+			return
+		}
+		q.remove(p)
 	}
 }
 

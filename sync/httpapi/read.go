@@ -6,7 +6,7 @@ import (
 	"verdict/schemas"
 )
 
-// read answers GET /v1/decisions/{order_id}. The ids "." and ".." are legal but cannot be asked for: in a path they mean something else.
+// read answers GET /v1/decisions/{order_id}.
 func (a *api) read(w http.ResponseWriter, r *http.Request) {
 	unknown := problem{Status: http.StatusNotFound, Code: "decision_unknown", Detail: "there is no decision for this order, or not yet"}
 	id := schemas.OrderID(r.PathValue("order_id"))
