@@ -13,9 +13,9 @@ type OrderID string
 // MaxOrderID is the longest OrderID, in bytes.
 const MaxOrderID = 128
 
-// Valid says whether the id has the allowed length and bytes. "." and ".." have not: in a path, where decisions are read, they mean something else.
+// Valid says whether the id has the allowed length and bytes.
 func (id OrderID) Valid() bool {
-	if len(id) == 0 || len(id) > MaxOrderID || id == "." || id == ".." {
+	if len(id) == 0 || len(id) > MaxOrderID {
 		return false
 	}
 	for i := range len(id) {
@@ -60,8 +60,8 @@ func bind(fields Record, at Binding, timeIs string) (Order, error) {
 	}
 	key, ok := fields.At(at.ID).Key()
 	id := OrderID(key)
-	if !ok || !id.Valid() {
-		fault("id_format", "the order's id must be a string or an integer, 1 to 128 of A-Z a-z 0-9 . _ : -", Fault{Pointer: at.ID.Pointer(), Detail: "is not an order id"})
+	if !ok || !id.Valid() || id == "." || id == ".." { // which are no step of a path, where the decision is read; a decision of old may have them
+		fault("id_format", "the order's id must be a string or an integer, 1 to 128 of A-Z a-z 0-9 . _ : - and neither . nor ..", Fault{Pointer: at.ID.Pointer(), Detail: "is not an order id"})
 	}
 	value := fields.At(at.Time)
 	t, err := ParseTime(value)
