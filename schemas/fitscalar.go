@@ -120,7 +120,7 @@ func (f *fitter) decimal(t *avroType, v *Value) {
 	f.set(v, exactDecimal(number, literal))
 }
 
-// time takes RFC 3339, epoch milliseconds, and for a date a full date or days since 1970 too.
+// time takes RFC 3339, whole epoch milliseconds, and for a date a full date or days since 1970 too.
 func (f *fitter) time(t *avroType, v *Value) {
 	var at Value
 	switch v.kind {
@@ -138,7 +138,12 @@ func (f *fitter) time(t *avroType, v *Value) {
 			at = t.fromLong(v.Int())
 		}
 	case Float:
-		if us := math.Floor(v.Number() * 1000); t.logical != date && math.Abs(us) < 1<<63 {
+		ms := v.Number()
+		if ms != math.Trunc(ms) {
+			f.fault("schema_mismatch", "has a fraction; must be "+t.wants())
+			return
+		}
+		if us := ms * 1000; t.logical != date && math.Abs(us) < 1<<63 {
 			at = MicrosValue(int64(us))
 		}
 	default:

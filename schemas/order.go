@@ -83,7 +83,7 @@ const (
 	maxMicros = 7258118400 * 1e6 // 2200-01-01
 )
 
-// ParseTime reads an event time: an RFC 3339 string, a Time, or a number of milliseconds since 1970. It is cut to the microsecond, UTC.
+// ParseTime reads an event time: an RFC 3339 string, a Time, or a whole number of milliseconds since 1970. It is cut to the microsecond, UTC.
 func ParseTime(v Value) (time.Time, error) {
 	var us int64
 	switch v.Kind() {
@@ -106,7 +106,10 @@ func ParseTime(v Value) (time.Time, error) {
 		if !(ms < maxMicros/1000 && ms > minMicros) {
 			return time.Time{}, errTimeRange
 		}
-		us = int64(math.Floor(ms * 1000))
+		if ms != math.Trunc(ms) {
+			return time.Time{}, errTimeFraction
+		}
+		us = int64(ms) * 1000
 	default:
 		return time.Time{}, fmt.Errorf("is %s, not a time", v.Kind())
 	}
@@ -116,4 +119,7 @@ func ParseTime(v Value) (time.Time, error) {
 	return time.UnixMicro(us).UTC(), nil
 }
 
-var errTimeRange = errors.New("is not between 1970 and 2200 (numbers are milliseconds since 1970)")
+var (
+	errTimeRange    = errors.New("is not between 1970 and 2200 (numbers are milliseconds since 1970)")
+	errTimeFraction = errors.New("is a number with a fraction (numbers are whole milliseconds since 1970)")
+)

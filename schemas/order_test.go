@@ -37,7 +37,7 @@ func TestOrderIDsAreShortAndPlain(t *testing.T) {
 
 func TestEventTimesLieBetween1970And2200(t *testing.T) {
 	for at, want := range map[string]string{
-		`"2018-06-11T00:00:24Z"`: "", `"2018-06-11T02:00:24.5+02:00"`: "", `1528675224000`: "", `1528675224000.5`: "", `0`: "timestamp_range", `-1`: "timestamp_range",
+		`"2018-06-11T00:00:24Z"`: "", `"2018-06-11T02:00:24.5+02:00"`: "", `1528675224000`: "", `1528675224000.5`: "timestamp_range", `1.5`: "timestamp_range", `1.528675224e12`: "", `0`: "timestamp_range", `-1`: "timestamp_range",
 		`1528675224000000000`: "timestamp_range", `9223372036854775807`: "timestamp_range", `1e300`: "timestamp_range", `"9999-01-01T00:00:00Z"`: "timestamp_range", `"1969-12-31T23:59:59Z"`: "timestamp_range",
 		`"2018-06-11T23:59:60Z"`: "timestamp_range", `"2018-06-11"`: "timestamp_range", `true`: "timestamp_range", `null`: "time_missing",
 	} {

@@ -110,6 +110,18 @@ func TestEveryFaultIsTold(t *testing.T) {
 	}
 }
 
+func TestMillisecondsAreWhole(t *testing.T) {
+	for at, want := range map[string]map[string]string{
+		"1.5":              {"/occurred_at": "has a fraction; must be an RFC 3339 time such as 2026-01-31T12:00:00Z or milliseconds since 1970"},
+		"1528675224000.25": {"/occurred_at": "has a fraction; must be an RFC 3339 time such as 2026-01-31T12:00:00Z or milliseconds since 1970"},
+	} {
+		got := faultsOf(t, schemas.DefaultOrderSchema(), `{"order_id":"1","occurred_at":`+at+`,"customer_id":"c","terminal_id":"t","amount":1}`)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", at, diff)
+		}
+	}
+}
+
 const zoo = `{"type":"record","name":"Zoo","namespace":"a.b","fields":[
 	{"name":"i","type":"int","default":7},
 	{"name":"l","type":["null","long"]},

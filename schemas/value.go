@@ -33,7 +33,7 @@ type Value struct {
 	kind Kind
 	num  uint64 // Bool 0/1; Int and Time as int64 bits; Float as IEEE 754 bits
 	str  string // a String's text; a Float's decimal, where that is not what the double's shortest text says (exactDecimal), and its literal while a schema is held against it
-	nest *nest // List and Object only
+	nest *nest  // List and Object only
 }
 
 type nest struct {

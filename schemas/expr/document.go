@@ -3,6 +3,7 @@ package expr
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -14,6 +15,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"verdict/schemas"
 )
 
 // maxDocument is how deep a document may be.
@@ -26,17 +29,26 @@ var errDocument = errors.New("not one JSON value, with each key once and at most
 // hold exactly is an integer, or else a number that can be passed on but not computed with. The zero value is null.
 type Document struct{ value ref.Val }
 
-// ParseDocument reads one JSON value, strictly.
+// ParseDocument reads one JSON value, strictly. Its error is a *schemas.Malformed, with the codes of orders, and quotes nothing.
 func ParseDocument(text []byte) (Document, error) {
+	if len(text) == 0 {
+		return Document{}, &schemas.Malformed{Code: "empty", Detail: "there are no bytes"}
+	}
 	in := jsontext.NewDecoder(bytes.NewReader(text))
 	v, err := parseValue(in, maxDocument)
-	if err != nil {
-		return Document{}, errDocument
+	if err == nil {
+		_, err = in.ReadToken()
 	}
-	if _, err := in.ReadToken(); !errors.Is(err, io.EOF) {
-		return Document{}, errDocument
+	switch {
+	case errors.Is(err, io.EOF) && v != nil:
+		return Document{v}, nil
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return Document{}, &schemas.Malformed{Code: "json_duplicate", Detail: "an object has a name twice"}
+	case errors.Is(err, errDocument):
+		return Document{}, &schemas.Malformed{Code: "json_depth", Detail: fmt.Sprintf("is nested more than %d deep", maxDocument)}
+	default:
+		return Document{}, &schemas.Malformed{Code: "json_syntax", Detail: "is " + errDocument.Error()}
 	}
-	return Document{v}, nil
 }
 
 func parseValue(in *jsontext.Decoder, depth int) (ref.Val, error) {

@@ -23,13 +23,14 @@ import (
 const (
 	callObject = "@object" // (keys and values in turn) a map that keeps their order
 	callHeader = "@header" // (headers, name)
+	callText   = "@text"   // (value) string(), but that numbers are written as in JSON: CEL has 1.234567e+06 for 1234567
 
 	headersName = "@headers"
 )
 
 // Shape is an expression that makes JSON of JSON: an order of another API's request, or its answer of a decision. It is CEL's own language, in which a value
 // that is not there is an error (has(a.b) tells), but that numbers are doubles, literals too, and that a map keeps the order in which it is written.
-// Added: header("name"), the request's header or ""; fixed(x, n), a number with n digits behind the point. A Shape is safe for concurrent use.
+// string() writes numbers as JSON has them. Added: header("name"), the request's header or ""; fixed(x, n), a number with n digits behind the point. A Shape is safe for concurrent use.
 type Shape struct{ program cel.Program }
 
 // Header returns a request's header, "" when there is none.
@@ -70,6 +71,7 @@ func shapeLanguage(names []string) (*cel.Env, error) {
 		cel.Variable(headersName, dyn),
 		cel.Function(callObject, cel.Overload("object", []*cel.Type{cel.ListType(dyn)}, cel.MapType(text, dyn), cel.UnaryBinding(toObject))),
 		cel.Function(callHeader, cel.Overload("header", []*cel.Type{dyn, text}, text, cel.BinaryBinding(headerOf))),
+		cel.Function(callText, cel.Overload("text", []*cel.Type{dyn}, text, cel.UnaryBinding(toText))),
 		cel.Function("fixed", cel.Overload("fixed_number", []*cel.Type{dyn, cel.DoubleType}, dyn, cel.BinaryBinding(fixed))),
 	}
 	for _, name := range names {
@@ -137,6 +139,8 @@ func (r *reshaper) call(e ast.Expr) {
 	switch {
 	case name == "header" && !c.IsMemberFunction() && len(args) == 1:
 		e.SetKindCase(r.make.NewCall(e.ID(), callHeader, r.make.NewIdent(r.id(), headersName), args[0]))
+	case name == overloads.TypeConvertString && !c.IsMemberFunction() && len(args) == 1:
+		e.SetKindCase(r.make.NewCall(e.ID(), callText, args[0]))
 	case givesInt(name) && c.IsMemberFunction():
 		e.SetKindCase(r.make.NewCall(e.ID(), overloads.TypeConvertDouble, r.make.NewMemberCall(r.id(), name, c.Target(), args...)))
 	case givesInt(name):
@@ -202,6 +206,14 @@ func toObject(list ref.Val) ref.Val {
 		m.set(key, all.Get(types.Int(i+1)))
 	}
 	return m.object()
+}
+
+// toText is CEL's conversion, with numbers in the words of appendDouble.
+func toText(v ref.Val) ref.Val {
+	if f, ok := v.(types.Double); ok && !math.IsNaN(float64(f)) && !math.IsInf(float64(f), 0) {
+		return types.String(appendDouble(nil, float64(f)))
+	}
+	return v.ConvertToType(types.StringType)
 }
 
 // fixed is a number with that many digits behind the point, rounded to the nearest.

@@ -1,9 +1,11 @@
 package expr_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"verdict/schemas"
 	"verdict/schemas/expr"
 )
 
@@ -31,9 +33,18 @@ func runShape(t *testing.T, text, body string, spaced bool) string {
 
 func TestShapesMakeJSONOfJSON(t *testing.T) {
 	for text, want := range map[string]string{
-		`body`:                     `{"z":1,"a":{"n":9007199254740993,"d":12345678901234567.89,"x":49.5},"l":[1,"ä\"",null,true]}`,
+		`body`:                     `{"z":1,"a":{"n":9007199254740993,"d":12345678901234567.89,"x":49.5},"l":[1,"ä\"",null,true],"big":9007199254740991}`,
 		`body.a.n`:                 "9007199254740993",
 		`string(body.a.n)`:         `"9007199254740993"`,
+		`string(1234567)`:          `"1234567"`,
+		`"L-" + string(body.big)`:  `"L-9007199254740991"`,
+		`string(-body.big)`:        `"-9007199254740991"`,
+		`string(1234567.5)`:        `"1234567.5"`,
+		`string(body.a.d)`:         `"12345678901234567.89"`,
+		`string(true)`:             `"true"`,
+		`string("a")`:              `"a"`,
+		`string(size(body.l))`:     `"4"`,
+		`string(body.l)`:           "error",
 		`body.a.d`:                 "12345678901234567.89",
 		`body.a.d * 2`:             "error",
 		`body.a.x / 2`:             "24.75",
@@ -59,7 +70,7 @@ func TestShapesMakeJSONOfJSON(t *testing.T) {
 		`{1: 2}`:                            "error",
 		`timestamp("2026-01-01T00:00:00Z")`: "no JSON",
 	} {
-		if got := runShape(t, text, `{"z":1,"a":{"n":9007199254740993,"d":12345678901234567.89,"x":49.50},"l":[1,"\u00e4\"",null,true]}`, false); got != want {
+		if got := runShape(t, text, `{"z":1,"a":{"n":9007199254740993,"d":12345678901234567.89,"x":49.50},"l":[1,"\u00e4\"",null,true],"big":9007199254740991}`, false); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
@@ -97,6 +108,18 @@ func TestDocumentsAreReadStrictly(t *testing.T) {
 	for _, text := range []string{"", "{", `{"a":1,"a":2}`, "1 2", "[1,]", `{"a":}`, "\"\xff\"", "nul", strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
 		if _, err := expr.ParseDocument([]byte(text)); err == nil {
 			t.Errorf("%.20q was taken", text)
+		}
+	}
+}
+
+func TestDocumentsAreRefusedWithTheCodesOfOrders(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "empty", " ": "json_syntax", "{": "json_syntax", `{"a":1,"a":2}`: "json_duplicate", `{"b":{"a":1,"\u0061":2}}`: "json_duplicate", "1 2": "json_syntax", "\"\xff\"": "json_syntax",
+		strings.Repeat("[", 65) + strings.Repeat("]", 65): "json_depth",
+	} {
+		var malformed *schemas.Malformed
+		if _, err := expr.ParseDocument([]byte(text)); !errors.As(err, &malformed) || malformed.Code != want {
+			t.Errorf("%.20q: %v, want %s", text, err, want)
 		}
 	}
 }

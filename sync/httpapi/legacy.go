@@ -76,7 +76,7 @@ func (a *api) askAs(w http.ResponseWriter, r *http.Request, l *Legacy, in map[st
 	}
 	body, err := expr.ParseDocument(raw)
 	if err != nil {
-		return refusal("", problem{Status: http.StatusBadRequest, Code: "json_syntax", Detail: "the body is " + err.Error()}), terms{}
+		return refusal("", problemOf(err)), terms{}
 	}
 	in["body"] = body
 	order, fault := l.orderIn(raw, in, r.Header.Get)

@@ -67,7 +67,9 @@ func TestAnotherAPIsAnswersAreReproducedByteForByte(t *testing.T) {
 		{name: "another content", path: "/fraud/check", body: strings.Replace(checkoutRequest, "49.50", "50", 1), status: 200, want: "ERR|order_conflict|409", also: map[string]string{"Content-Type": "text/plain"}},
 		{name: "no order", path: "/fraud/check", body: `{}`, status: 422, want: "ERR|order_missing|422"},
 		{name: "a field has no value", path: "/fraud/check", body: `{"transaction":{"customer_id":"c1","amount":5}}`, status: 422, want: "ERR|schema_mismatch|422"},
-		{name: "not JSON", path: "/fraud/check", body: `{"a":1,"a":2}`, status: 400, want: "ERR|json_syntax|400"},
+		{name: "not JSON", path: "/fraud/check", body: `{"a":1,`, status: 400, want: "ERR|json_syntax|400"},
+		{name: "a key twice", path: "/fraud/check", body: `{"a":1,"a":2}`, status: 400, want: "ERR|json_duplicate|400"},
+		{name: "no body", path: "/fraud/check", body: "", status: 400, want: "ERR|empty|400"},
 		{name: "too large", path: "/fraud/check", body: padded(checkoutRequest, 65<<10), status: 413, want: "ERR|too_large|413"},
 		{
 			name: "as Python writes it", path: "/score", body: `{"order_id":"o2","occurred_at":"2026-01-31T12:00:00Z","terminal_id":"t1","amount":1}`, status: 201,
