@@ -26,5 +26,5 @@ func NewAdmin(addr string, cfg AdminConfig) *http.Server {
 		mux.ServeHTTP(w, r)
 	})
 	// Times as in NewServer: a probe and a scrape are short.
-	return &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10}
+	return &http.Server{Addr: addr, Handler: handler, ConnState: connState, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10}
 }

@@ -16,6 +16,7 @@ func NewServer(addr string, cfg Config) *http.Server {
 		Handler: handler,
 		// Of a listener that LimitConnections made.
 		ConnContext: connContext,
+		ConnState:   connState,
 		// Headers come in one packet; two seconds are a lost packet and its repeats. Longer would serve only those who hold connections open (Slowloris).
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       read,
