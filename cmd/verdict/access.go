@@ -273,7 +273,7 @@ func (c *Config) validateAccess(v *faults) {
 	}
 	v.must(j.Audience != "", "api.auth.jwt.audience: is empty: a token for another service would be taken")
 	v.must((j.JWKSURL == "") != (j.JWKSFile == ""), "api.auth.jwt: name one of jwks_url and jwks_file")
-	v.must(j.JWKSURL == "" || keysMayComeFrom(j.JWKSURL), "api.auth.jwt.jwks_url: must be https://…, or http:// on this machine: who can change the keys on their way can make tokens")
+	v.must(j.JWKSURL == "" || keysMayComeFrom(j.JWKSURL), "api.auth.jwt.jwks_url: must be https://…, or http:// on this machine, and not link-local: who can change the keys on their way can make tokens")
 	if err := httpapi.CheckAlgorithms(j.Algorithms); err != nil {
 		v.must(false, "api.auth.jwt.algorithms: %w", err)
 	}
@@ -286,6 +286,9 @@ func keysMayComeFrom(address string) bool {
 		return false
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
+	if err == nil && ip.Unmap().IsLinkLocalUnicast() {
+		return false // no issuer is there, but clouds' metadata, which are not to be asked for
+	}
 	local := u.Hostname() == "localhost" || (err == nil && ip.IsLoopback())
 	return u.Scheme == "https" || (u.Scheme == "http" && local)
 }

@@ -346,6 +346,7 @@ func TestAccessThatMakesNoSenseIsRefused(t *testing.T) {
 		"tokens":                 {APIConfig{Auth: jwt(func(*JWTConfig) {})}, ""},
 		"http on this machine":   {APIConfig{Auth: jwt(func(c *JWTConfig) { c.JWKSURL = "http://127.0.0.1:1/keys" })}, ""},
 		"http":                   {APIConfig{Auth: jwt(func(c *JWTConfig) { c.JWKSURL = "http://i/keys" })}, "jwks_url"},
+		"link-local":             {APIConfig{Auth: jwt(func(c *JWTConfig) { c.JWKSURL = "https://169.254.169.254/keys" })}, "jwks_url"},
 		"no URL":                 {APIConfig{Auth: jwt(func(c *JWTConfig) { c.JWKSURL = "i" })}, "jwks_url"},
 		"both":                   {APIConfig{Auth: jwt(func(c *JWTConfig) { c.JWKSFile = "f" })}, "one of jwks_url and jwks_file"},
 		"no audience":            {APIConfig{Auth: jwt(func(c *JWTConfig) { c.Audience = "" })}, "audience"},
@@ -367,6 +368,21 @@ func TestAccessThatMakesNoSenseIsRefused(t *testing.T) {
 		err := errors.Join(v.all...)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+func TestTheAdminPortBesideTheAPIIsAnother(t *testing.T) {
+	for api, want := range map[string]bool{"127.0.0.1:8080": true, "127.0.0.1:8081": false} {
+		cfg, err := loadConfig("", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.API.Listen, cfg.Admin.Listen, cfg.Admin.BesideAPI = api, "127.0.0.1:8080", true
+		v := &faults{}
+		cfg.validateAPI(v)
+		if err := errors.Join(v.all...); (err != nil) != want {
+			t.Errorf("%s: %v", api, err)
 		}
 	}
 }

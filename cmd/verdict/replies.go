@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +25,9 @@ func (s *service) findReplies(ctx context.Context) error {
 			s.log.Info("reading replies", "partition", partition, "processes", sharers)
 		},
 	})
+	if errors.Is(err, kafka.ErrReplyPartition) {
+		return fmt.Errorf("%w config: api.reply_partition: %w", errInvalid, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,8 @@ func (c *Config) validateAPI(v *faults) {
 	v.must(c.Lanes.AsyncBatch > 0, "lanes.async_batch: must be above 0")
 	v.address("api.listen", c.API.Listen)
 	v.address("admin.listen", c.Admin.Listen)
+	_, port, _ := net.SplitHostPort(c.API.Listen)
+	v.must(!c.Admin.BesideAPI || c.Admin.Listen != c.API.Listen || port == "0", "admin.listen: %s is api.listen already, and admin.beside_api asks for both", c.Admin.Listen)
 	v.must(c.API.Grace >= 0, "api.grace: must not be below 0")
 	v.positive("api.wait", c.API.Wait)
 	v.must(c.API.MaxWait >= c.API.Wait, "api.max_wait: %s is below api.wait, %s", c.API.MaxWait, c.API.Wait)

@@ -59,6 +59,9 @@ type fault struct {
 // waits for its end.
 const fetchWait = 500 * time.Millisecond
 
+// ErrReplyPartition says that the topic of the replies has no such partition, which waiting does not mend.
+var ErrReplyPartition = errors.New("no such reply partition")
+
 // NewCaller finds the end of its reply partition and starts to read from there; when it returns, no reply to a later Send can be missed.
 func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 	if cfg.LongestWait <= 0 {
@@ -104,7 +107,7 @@ func (c *Caller) begin(ctx context.Context) error {
 		at = c.tend.first(ctx, c.cfg.Leases, n)
 	}
 	if at.partition >= n {
-		return fmt.Errorf("reply partition %d: topic %s has %d", at.partition, c.cfg.Topics.Replies, n)
+		return fmt.Errorf("reply partition %d: topic %s has %d: %w", at.partition, c.cfg.Topics.Replies, n, ErrReplyPartition)
 	}
 	c.read(at.partition, ends)
 	c.reached(at)

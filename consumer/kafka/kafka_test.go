@@ -336,7 +336,7 @@ func TestCallerSendsSpringsHeadersAndGetsTheRepliesOfItsPartition(t *testing.T) 
 func TestCallerRefusesAReplyPartitionThatIsNotThere(t *testing.T) {
 	onEach(t, func(t *testing.T, ctx context.Context, b bench) {
 		_, err := kafka.NewCaller(ctx, kafka.CallerConfig{Connection: b.conn, Topics: b.topics, ReplyPartition: 2})
-		if err == nil || !strings.Contains(err.Error(), "reply partition 2: topic "+b.topics.Replies+" has 2") {
+		if !errors.Is(err, kafka.ErrReplyPartition) || !strings.Contains(err.Error(), "reply partition 2: topic "+b.topics.Replies+" has 2") {
 			t.Fatal(err)
 		}
 	})
