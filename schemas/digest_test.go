@@ -76,7 +76,7 @@ func TestDigestOfADecimalIsTheSameInAvroAndJSON(t *testing.T) {
 		asJSON := orderOf(t, amount)
 		exact, _ := new(big.Rat).SetString(amount)
 		raw, err := schema.AppendEncode(schematest.Frame(ids[0], nil), map[string]any{
-			"order_id": "1", "occurred_at": int64(asJSON.Get("occurred_at").Micros()), "customer_id": "c", "terminal_id": "t", "amount": exact,
+			"order_id": "1", "occurred_at": asJSON.Get("occurred_at").Micros(), "customer_id": "c", "terminal_id": "t", "amount": exact,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -35,7 +35,7 @@ func NewProbe(ask func(context.Context) error) *Probe { return &Probe{ask: ask} 
 
 // Ready says why the brokers are not there: nil when one has answered. It returns within a second, at once where the last question has been open for that long.
 func (p *Probe) Ready(ctx context.Context) error {
-	q := p.question()
+	q := p.question() //nolint:contextcheck // it is asked for all who probe, and outlives any of them
 	wait := time.NewTimer(max(0, probeWait-time.Since(q.at)))
 	defer wait.Stop()
 	select {

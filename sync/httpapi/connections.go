@@ -62,7 +62,7 @@ func (l *limited) take(c net.Conn) (taken *counted, instead []*counted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.open >= l.most && l.idle.Len() > 0 {
-		longest := l.idle.Front().Value.(*counted) //nolint:errcheck,forcetypeassert // nothing else is put in
+		longest := l.idle.Front().Value.(*counted)
 		if l.open < l.most+surplusConnections && time.Since(longest.since) < shortIdle {
 			break
 		}
