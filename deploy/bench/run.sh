@@ -20,7 +20,7 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 if [ -z "${VERDICT_BENCH_INSIDE:-}" ]; then
-  # Orders of the last minutes all stand in Redis, each with its decision: more than the half gigabyte of tests.
+  # Orders of the last minutes all stand in Redis, each with its decision: more than the tests leave there.
   export VERDICT_BENCH_INSIDE=1 VERDICT_REDIS_MAXMEMORY=${VERDICT_REDIS_MAXMEMORY:-6gb}
   exec "$here/deploy/dev/broker.sh" "$here/deploy/bench/run.sh" "$@"
 fi

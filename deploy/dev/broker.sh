@@ -61,7 +61,7 @@ if [ -z "${VERDICT_REDIS:-}" ]; then
   if command -v redis-server >/dev/null; then
     port=$(free_port)
     # No eviction, as in production: a full Redis must say so and not forget who was counted.
-    redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --appendonly no --maxmemory "${VERDICT_REDIS_MAXMEMORY:-512mb}" --maxmemory-policy noeviction \
+    redis-server --bind 127.0.0.1 --port "$port" --dir "$work" --save '' --appendonly no --maxmemory "${VERDICT_REDIS_MAXMEMORY:-2gb}" --maxmemory-policy noeviction \
       >"$work/redis.log" 2>&1 &
     redis_pid=$!
     for ((i = 0; i < 100; i++)); do busy "$port" && break; sleep 0.1; done
