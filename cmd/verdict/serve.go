@@ -46,7 +46,6 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			s.file = file
-			tuneGC(&s.cfg)
 			return s.run(c.Context())
 		},
 	}

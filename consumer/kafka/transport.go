@@ -93,8 +93,9 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.GroupInstanceID != "" {
 		opts = append(opts, kgo.InstanceID(cfg.GroupInstanceID))
 	}
-	t := &Transport{cfg: cfg, outbox: newOutbox()}                                                                                           // the group may give up partitions as soon as there is a client
-	opts = append(opts, kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {})) // what is lost cannot be committed
+	// The outbox is there before the client, whose group may give up partitions at once. Of what is lost, and not given up, nothing can be committed.
+	t := &Transport{cfg: cfg, outbox: newOutbox()}
+	opts = append(opts, kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {}))
 	if t.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
