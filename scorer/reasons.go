@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -25,16 +26,10 @@ func (d *served) reasons(w *work, by int, vector *schemas.FeatureVector, to *sch
 			w.reasons = append(w.reasons, schemas.Reason{Feature: names[i], Value: w.row[i], Contribution: share})
 		}
 	}
-	slices.SortStableFunc(w.reasons, func(a, b schemas.Reason) int {
-		switch {
-		case a.Contribution > b.Contribution:
-			return -1
-		case a.Contribution < b.Contribution:
-			return 1
-		default:
-			return 0
-		}
-	})
+	if len(w.reasons) == 0 {
+		return nil // whatever working memory it had: Clone keeps the difference between nil and none
+	}
+	slices.SortStableFunc(w.reasons, func(a, b schemas.Reason) int { return cmp.Compare(b.Contribution, a.Contribution) })
 	return slices.Clone(w.reasons[:min(maxReasons, len(w.reasons))])
 }
 
