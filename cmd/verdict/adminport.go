@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,7 +19,7 @@ func (s *service) adminBeside() (stop func(), err error) {
 	if !s.answers || !s.cfg.Admin.BesideAPI {
 		return func() {}, nil
 	}
-	listener, err := net.Listen("tcp", s.cfg.Admin.Listen) //nolint:noctx // bound once at start, closed by the server
+	listener, err := s.listener(s.cfg.Admin.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening for admin: %w", err)
 	}

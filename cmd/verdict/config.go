@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -95,6 +98,8 @@ type RegistryConfig struct {
 	URLs     []string `koanf:"urls"`
 	User     string   `koanf:"user"`
 	Password string   `koanf:"password" secret:"true"`
+
+	Client *http.Client `koanf:"-"` // nil is a plain one; for a network in memory
 }
 
 // RedisConfig is where state and first decisions are kept.
@@ -106,6 +111,8 @@ type RedisConfig struct {
 	TLS       bool          `koanf:"tls"`
 	Prefix    string        `koanf:"prefix"`  // of every key
 	Timeout   time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
+
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `koanf:"-"` // nil dials TCP; for a network in memory
 }
 
 // StateConfig says how long what is kept.

@@ -50,7 +50,7 @@ func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 }
 
 func dialConfig(cfg *RedisConfig) redisstore.DialConfig {
-	dial := redisstore.DialConfig{Addrs: cfg.Addresses, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Timeout: cfg.Timeout}
+	dial := redisstore.DialConfig{Addrs: cfg.Addresses, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Timeout: cfg.Timeout, Dialer: cfg.Dial}
 	if cfg.TLS {
 		dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}

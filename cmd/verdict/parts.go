@@ -65,7 +65,7 @@ func loadParts(cfg *Config) (*parts, error) {
 		note(err)
 	}
 	if len(cfg.Registry.URLs) > 0 {
-		p.registry, err = schemas.NewRegistry(schemas.RegistryConfig{URLs: cfg.Registry.URLs, User: cfg.Registry.User, Password: cfg.Registry.Password})
+		p.registry, err = schemas.NewRegistry(schemas.RegistryConfig{URLs: cfg.Registry.URLs, User: cfg.Registry.User, Password: cfg.Registry.Password, Client: cfg.Registry.Client})
 		note(err)
 	}
 	p.orders, err = schemas.NewCodec(schemas.CodecConfig{Schema: p.schema, Registry: p.registry, MaxBytes: cfg.Orders.MaxBytes})

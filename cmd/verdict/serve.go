@@ -46,6 +46,7 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			s.file = file
+			redis.SetLogger(redisLog{s.log})
 			return s.run(c.Context())
 		},
 	}
@@ -76,6 +77,9 @@ type service struct {
 	started  atomic.Bool                     // everything is connected
 	stopping atomic.Bool                     // readyz says no from now on
 	onListen func(net.Addr)                  // told where the API or the admin port listens; may be nil
+
+	listen func(network, address string) (net.Listener, error) // nil is net.Listen; for a network in memory
+	rig    func(*consumer.Config)                              // is given each lane's worker before it is made; nil in all but tests
 }
 
 // newService reads every file and opens nothing.
@@ -115,7 +119,7 @@ func newService(cfg Config, role string) (*service, error) {
 func (s *service) run(ctx context.Context) error {
 	began := time.Now()
 	s.access.tellOpen(s.listenAddress())
-	listener, err := net.Listen("tcp", s.listenAddress()) //nolint:noctx // bound once at start, closed by the server
+	listener, err := s.listener(s.listenAddress())
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
@@ -194,6 +198,14 @@ func (s *service) disconnect() error {
 	return errors.Join(faults...)
 }
 
+// listener is bound once at start, and closed by its server.
+func (s *service) listener(address string) (net.Listener, error) {
+	if s.listen != nil {
+		return s.listen("tcp", address)
+	}
+	return net.Listen("tcp", address) //nolint:noctx // it takes no time
+}
+
 func (s *service) listenAddress() string {
 	if s.answers {
 		return s.cfg.API.Listen
@@ -203,7 +215,6 @@ func (s *service) listenAddress() string {
 
 // connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
 func (s *service) connect(ctx context.Context) error {
-	redis.SetLogger(redisLog{s.log})
 	s.state = openState(&s.cfg, s.parts.features)
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })
@@ -275,13 +286,17 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 			if lane.first {
 				s.brokers.Store(transport)
 			}
-			worker, err := consumer.New(consumer.Config{
+			made := consumer.Config{
 				Transport: transport, Orders: s.parts.orders, Labels: s.parts.labels, Binding: s.parts.features.Binding(),
 				Extractor: preprocess.NewExtractor(s.parts.features, s.state.store, s.cfg.State.Lateness), Store: s.state.store,
 				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
 				Now: time.Now, Metrics: s.parts.metrics, Tracer: s.tracing.tracer, Log: s.log, Precedence: turns, First: lane.first,
-			})
+			}
+			if s.rig != nil {
+				s.rig(&made)
+			}
+			worker, err := consumer.New(made)
 			if err == nil {
 				s.loops.Add(worker)
 				err = worker.Run(ctx)
