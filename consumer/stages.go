@@ -79,31 +79,33 @@ func (w *Worker) decode(ctx context.Context, batch *Batch) (*work, error) {
 }
 
 func (w *Worker) decodeRecord(ctx context.Context, k *work, r *Record) error {
-	if r.Value == nil && r.Fields == nil {
+	if r.Value == nil && r.Ahead == nil {
 		w.cfg.Metrics.Tombstones.Inc() // a null value is a marker of a compacted topic: there is no order to decide
 		return nil
 	}
 	if r.Stream == Labels {
 		return w.decodeLabel(ctx, k, r)
 	}
-	fields, format := r.Fields, schemas.Format{}
-	if fields == nil {
-		var err error
-		if fields, format, err = w.cfg.Orders.Decode(ctx, r.Value); err != nil {
+	ahead, format := r.Ahead, schemas.Format{}
+	if ahead == nil {
+		fields, f, err := w.cfg.Orders.Decode(ctx, r.Value)
+		if err != nil {
 			return err
 		}
+		of := OrderAhead(fields, w.cfg.Binding, r.Value)
+		ahead, format = &of, f
 	}
-	order, err := schemas.NewOrder(fields, w.cfg.Binding, r.Value)
+	err := ahead.Err
 	if err == nil {
-		err = w.inTime(ctx, k, &order, r)
+		err = w.inTime(ctx, k, &ahead.Order, r)
 	}
 	if err != nil {
 		return err
 	}
 	k.orders = append(k.orders, preprocess.Arrived{
-		Order:   order,
+		Order:   ahead.Order,
 		Arrival: preprocess.Arrival{Millis: r.Time.UnixMilli(), Source: w.sources[r.Topic] + r.Partition, Offset: r.Offset},
-		Content: schemas.Digest(fields),
+		Content: ahead.Content,
 	})
 	k.records = append(k.records, r)
 	k.formats = append(k.formats, format)
@@ -111,18 +113,19 @@ func (w *Worker) decodeRecord(ctx context.Context, k *work, r *Record) error {
 }
 
 func (w *Worker) decodeLabel(ctx context.Context, k *work, r *Record) error {
-	fields := r.Fields
-	if fields == nil {
-		var err error
-		if fields, _, err = w.cfg.Labels.Decode(ctx, r.Value); err != nil {
+	ahead := r.Ahead
+	if ahead == nil {
+		fields, _, err := w.cfg.Labels.Decode(ctx, r.Value)
+		if err != nil {
 			return err
 		}
+		of := LabelAhead(fields)
+		ahead = &of
 	}
-	label, err := schemas.NewLabel(fields)
-	if err != nil {
-		return err
+	if ahead.Err != nil {
+		return ahead.Err
 	}
-	k.labels = append(k.labels, label)
+	k.labels = append(k.labels, ahead.Label)
 	return nil
 }
 
@@ -191,7 +194,7 @@ func (w *Worker) stamp(d *schemas.Decision, o *preprocess.Arrived, r *Record) {
 // keep has the ledger tell which decision stands for each order: this one, or that of an earlier copy. An order that came with other content under an
 // id that was decided is no copy: it becomes a dead letter.
 func (w *Worker) keep(ctx context.Context, k *work) error {
-	if len(k.decisions) == 0 {
+	if len(k.decisions) == 0 || w.cfg.Decisions == nil {
 		return nil
 	}
 	defer w.done(keepStage, time.Now())
@@ -274,7 +277,7 @@ func (w *Worker) answer(ctx context.Context, k *work, i int) error {
 	}
 	r := k.records[i]
 	repeat := k.extracted[i].Repeat
-	k.messages = append(k.messages, Message{To: Decisions, Partition: -1, Key: r.Key, Value: value, Headers: decisionHeaders(r, repeat), Repeat: repeat})
+	k.messages = append(k.messages, Message{To: Decisions, Partition: -1, Key: r.Key, Value: value, Headers: decisionHeaders(r, repeat)})
 	if ask, asked := w.askOf(r); asked {
 		k.messages = append(k.messages, ask.reply(r, value))
 	}

@@ -46,8 +46,30 @@ type Record struct {
 	Value     []byte
 	Headers   []Header
 
-	// Fields may hold the decoded value already, when a source decodes ahead on other goroutines; nil lets the worker decode.
-	Fields schemas.Record
+	Ahead *Ahead // what a source that decodes ahead, on other goroutines, has made of Value; nil lets the worker decode
+}
+
+// Ahead is a value that was decoded ahead: an order or a label, or why it is neither.
+type Ahead struct {
+	Order   schemas.Order
+	Content uint64 // of the order: schemas.Digest of its fields
+	Label   schemas.Label
+	Err     error // a *schemas.Malformed
+}
+
+// OrderAhead makes an order of the decoded fields of a record whose value is raw. It is safe to be called concurrently.
+func OrderAhead(fields schemas.Record, at schemas.Binding, raw []byte) Ahead {
+	order, err := schemas.NewOrder(fields, at, raw)
+	if err != nil {
+		return Ahead{Err: err}
+	}
+	return Ahead{Order: order, Content: schemas.Digest(fields)}
+}
+
+// LabelAhead makes a label of the decoded fields of a record. It is safe to be called concurrently.
+func LabelAhead(fields schemas.Record) Ahead {
+	label, err := schemas.NewLabel(fields)
+	return Ahead{Label: label, Err: err}
 }
 
 // Header is one Kafka record header.
@@ -74,5 +96,4 @@ type Message struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
-	Repeat    bool // a decision that was given before, for a later copy of its order
 }

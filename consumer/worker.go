@@ -32,10 +32,10 @@ type Config struct {
 	Labels    *schemas.Codec // optional where no label comes
 	Binding   schemas.Binding
 	Extractor *preprocess.Extractor
-	Store     preprocess.Store // the extractor's; the worker teaches it labels
-	Scorer    *scorer.Scorer   // nil computes features alone: a replay that only writes them
-	Ledger    Ledger           // nil keeps nothing: a replay, where a repeat is dropped
-	Decisions *schemas.DecisionCodec
+	Store     preprocess.Store       // the extractor's; the worker teaches it labels
+	Scorer    *scorer.Scorer         // nil computes features alone: a replay that only writes them
+	Ledger    Ledger                 // nil keeps nothing: a replay, where a repeat is dropped
+	Decisions *schemas.DecisionCodec // nil publishes none: who observes the decisions has them. With a Ledger it is needed
 
 	Events      EventTimes       // orders outside are dead letters; zero takes any
 	Lane        string           // of metrics and logs: "async", "sync", "replay"
@@ -74,8 +74,8 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.Transport == nil || cfg.Orders == nil || cfg.Extractor == nil || cfg.Store == nil {
 		return nil, errors.New("a worker needs Transport, Orders, Extractor and Store")
 	}
-	if cfg.Scorer != nil && cfg.Decisions == nil {
-		return nil, errors.New("a worker with a Scorer needs Decisions")
+	if cfg.Scorer != nil && cfg.Ledger != nil && cfg.Decisions == nil {
+		return nil, errors.New("a worker with a Scorer and a Ledger needs Decisions")
 	}
 	if cfg.Drain == 0 {
 		cfg.Drain = 10 * time.Second

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"verdict/preprocess"
@@ -50,13 +51,12 @@ func decisionsFile(i int) string {
 // judge is a candidate at work. The first one's decisions are the worker's own; all others decide the same vectors, beside it.
 type judge struct {
 	Candidate
+	scribe // on the pen's goroutine
 
-	place     int     // among the candidates
-	file      *output // nil: the worker writes it, or nobody
-	digest    Digest
+	place     int // among the candidates
+	pen       *pen[decided]
 	decisions []schemas.Decision // of a step, side by side with its cases
-	text      []byte
-	err       error // of a step
+	err       error              // of a step
 
 	// For a report.
 	mute   bool        // the model cannot tell what its inputs contribute, or nobody asks
@@ -102,41 +102,35 @@ func (t *transport) decide() error {
 }
 
 func (j *judge) work(s *step, explain bool) error {
-	err := j.decide(s)
-	if err == nil && explain {
+	if err := j.decide(s); err != nil {
+		return err
+	}
+	if explain {
 		j.explain(s)
 	}
-	return err
+	d := j.pen.blank()
+	d.reset(len(s.orders))
+	for i := range s.orders {
+		d.take(j.decision(s, i))
+	}
+	j.pen.hand(d)
+	return nil
 }
 
+// decide decides the step, which the worker has done for the first judge.
 func (j *judge) decide(s *step) error {
 	if j.place == 0 {
-		for _, place := range s.places {
-			j.digest.Add(&s.decisions[place])
-		}
 		return nil
 	}
-	if cap(j.decisions) < len(s.orders) {
-		j.decisions = make([]schemas.Decision, len(s.orders))
-	}
-	j.decisions = j.decisions[:len(s.orders)]
+	j.decisions = slices.Grow(j.decisions[:0], len(s.orders))[:len(s.orders)]
 	if err := j.scorer.Decide(s.orders, s.vectors, j.decisions); err != nil {
 		return fmt.Errorf("deciding by %s: %w", j.Name(), err)
 	}
-	j.text = j.text[:0]
 	for i, place := range s.places {
 		d, main := &j.decisions[i], &s.decisions[place]
 		d.OrderID, d.OccurredAt, d.DecidedAt, d.Source, d.Content = main.OrderID, main.OccurredAt, main.DecidedAt, main.Source, main.Content
-		j.digest.Add(d)
-		if j.file != nil {
-			j.text = append(schemas.AppendDecision(j.text, d), '\n')
-		}
 	}
-	if j.file == nil {
-		return nil
-	}
-	_, err := j.file.Write(j.text)
-	return err
+	return nil
 }
 
 // decision returns the judge's decision of case i of the step.

@@ -59,7 +59,7 @@ func readLabels(ctx context.Context, from feed, at Location, letters *deadLetter
 }
 
 func heardOf(it *item) heard {
-	h := heard{Label: it.label, at: unheard}
+	h := heard{Label: it.ahead.Label, at: unheard}
 	if it.record != nil {
 		h.at = it.record.Time.UnixMicro()
 	}
@@ -96,11 +96,7 @@ func (h *history) known(t time.Time) (consumer.Record, bool) {
 	if h.next == len(h.labels) || h.labels[h.next].KnownAt.After(t) {
 		return consumer.Record{}, false
 	}
-	l := h.labels[h.next]
+	l := &h.labels[h.next]
 	h.next++
-	return consumer.Record{Stream: consumer.Labels, Time: epoch, Fields: schemas.Record{
-		{Name: "order_id", Value: schemas.StringValue(string(l.ID))},
-		{Name: "fraud", Value: schemas.BoolValue(l.Fraud)},
-		{Name: "known_at", Value: schemas.TimeValue(l.KnownAt)},
-	}}, true
+	return consumer.Record{Stream: consumer.Labels, Time: epoch, Ahead: &consumer.Ahead{Label: l.Label}}, true
 }

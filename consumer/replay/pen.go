@@ -2,53 +2,49 @@ package replay
 
 import "sync"
 
-// pen writes rows on a goroutine of its own, so that formatting them does not hold up the step.
-type pen struct {
-	to   rowWriter
-	full chan *rows
-	free sync.Pool // of *rows
-	done chan struct{}
-	mu   sync.Mutex
-	err  error // guarded by mu: the first failure; after it rows are dropped
+// pen writes something step by step on a goroutine of its own, so that formatting it does not hold up the next step.
+type pen[T any] struct {
+	write func(*T) error
+	full  chan *T
+	free  sync.Pool // of *T
+	done  chan struct{}
+	mu    sync.Mutex
+	err   error // guarded by mu: the first failure; after it nothing is written
 }
 
-// newPen starts to write to a file; nil has nothing written.
-func newPen(to rowWriter) *pen {
-	p := &pen{to: to, full: make(chan *rows, 4), done: make(chan struct{})}
+// newPen starts to write what it is handed by write.
+func newPen[T any](write func(*T) error) *pen[T] {
+	p := &pen[T]{write: write, full: make(chan *T, 4), done: make(chan struct{})}
+	p.free.New = func() any { return new(T) }
 	go p.run()
 	return p
 }
 
-func (p *pen) run() {
+func (p *pen[T]) run() {
 	defer close(p.done)
-	for r := range p.full {
+	for one := range p.full {
 		if p.failed() == nil {
-			p.fail(p.to.write(r))
+			p.fail(p.write(one))
 		}
-		p.free.Put(r)
+		p.free.Put(one)
 	}
 }
 
-// blank returns rows to be filled and written.
-func (p *pen) blank() *rows {
-	r, ok := p.free.Get().(*rows)
-	if !ok {
-		return new(rows)
-	}
-	r.ids, r.times, r.values = r.ids[:0], r.times[:0], r.values[:0]
-	return r
+// blank returns one to be filled and handed over. It may have been used before.
+func (p *pen[T]) blank() *T {
+	return p.free.Get().(*T) //nolint:forcetypeassert // nothing else is put there
 }
 
-// write hands rows over; they are no longer the caller's.
-func (p *pen) write(r *rows) { p.full <- r }
+// hand has one written; it is no longer the caller's.
+func (p *pen[T]) hand(one *T) { p.full <- one }
 
-func (p *pen) failed() error {
+func (p *pen[T]) failed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-func (p *pen) fail(err error) {
+func (p *pen[T]) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err == nil {
@@ -56,12 +52,9 @@ func (p *pen) fail(err error) {
 	}
 }
 
-// close waits until all rows are written and ends the file.
-func (p *pen) close() error {
+// close waits until all is written.
+func (p *pen[T]) close() error {
 	close(p.full)
 	<-p.done
-	if err := p.failed(); err != nil || p.to == nil {
-		return err
-	}
-	return p.to.close()
+	return p.failed()
 }

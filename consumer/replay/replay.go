@@ -2,7 +2,7 @@
 // other ends. Time is the orders' own, nothing on the path asks the clock, so the same history gives the same bytes each time, whatever the batch size.
 //
 // A source is read by one goroutine and decoded by some (source.go); the transport puts the labels in their places (transport.go); the worker's step
-// runs on the caller's goroutine; rows are formatted on another (pen.go). Files appear under their names when all of them are complete (output.go).
+// runs on the caller's goroutine; rows and decisions are formatted and written on others (pen.go). Files appear under their names when all of them are complete (output.go).
 package replay
 
 import (
@@ -180,7 +180,7 @@ func (t *transport) create(cfg *Config, files *outputs) (err error) {
 	return features.goOn()
 }
 
-// createDecisions creates a file for each candidate. The worker writes the first.
+// createDecisions creates a file for each candidate.
 func (t *transport) createDecisions(cfg *Config, files *outputs) error {
 	for i, j := range t.judges {
 		file, err := files.create(decisionsFile(i))
@@ -192,12 +192,9 @@ func (t *transport) createDecisions(cfg *Config, files *outputs) error {
 				return err
 			}
 		}
-		if i == 0 {
-			t.decisions = file
-		} else {
-			j.file = file
-		}
+		j.file = file
 	}
+	t.judges[0].told = &t.counts.decisions
 	return nil
 }
 
@@ -230,9 +227,9 @@ func (t *transport) open(ctx context.Context, cfg *Config) error {
 	}
 	binding := cfg.Features.Binding()
 	orders, err := openFeed(ctx, sourceConfig{from: cfg.Orders, ordered: true, stdin: cfg.Stdin, schema: cfg.Schema, registry: cfg.Registry, sort: func(it *item) error {
-		order, err := schemas.NewOrder(it.fields, binding, it.raw)
-		it.at = order.At
-		return err
+		it.ahead = consumer.OrderAhead(it.fields, binding, it.raw)
+		it.at = it.ahead.Order.At
+		return it.ahead.Err
 	}})
 	if err != nil {
 		return err
@@ -269,9 +266,9 @@ func (t *transport) openReport(cfg *Config) (err error) {
 }
 
 func (t *transport) openLabels(ctx context.Context, cfg *Config) error {
-	labels, err := openFeed(ctx, sourceConfig{from: *cfg.Labels, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(it *item) (err error) {
-		it.label, err = schemas.NewLabel(it.fields)
-		return err
+	labels, err := openFeed(ctx, sourceConfig{from: *cfg.Labels, stdin: cfg.Stdin, registry: cfg.Registry, sort: func(it *item) error {
+		it.ahead = consumer.LabelAhead(it.fields)
+		return it.ahead.Err
 	}})
 	if err != nil {
 		return err
@@ -298,7 +295,6 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 		Extractor: preprocess.NewExtractor(cfg.Features, cfg.Store, cfg.Lateness),
 		Store:     cfg.Store,
 		Scorer:    main,
-		Decisions: schemas.NewDecisionCodec(nil, ""),
 		Events:    cfg.Events,
 		Lane:      "replay",
 		Topics:    cfg.Orders.names(),
@@ -307,12 +303,46 @@ func (t *transport) run(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	t.pen = newPen(t.rows)
+	t.start()
 	told := Tell(TellConfig{To: cfg.Stderr, Name: "replay", Bar: cfg.Terminal, Color: cfg.Color, Far: t.far})
 	err = worker.Run(ctx)
 	told.End()
-	if closed := t.pen.close(); err == nil {
-		err = closed
+	if written := t.end(); err == nil {
+		err = written
+	}
+	return err
+}
+
+// start takes up the pens.
+func (t *transport) start() {
+	if t.rows != nil {
+		t.pen = newPen(t.rows.write)
+	}
+	for _, j := range t.judges {
+		j.pen = newPen(j.scribe.write)
+	}
+}
+
+// unwritten returns why something could not be written, nil when all could until now.
+func (t *transport) unwritten() (err error) {
+	if t.pen != nil {
+		err = t.pen.failed()
+	}
+	for _, j := range t.judges {
+		err = cmp.Or(err, j.pen.failed())
+	}
+	return err
+}
+
+// end waits until all is written.
+func (t *transport) end() (err error) {
+	if t.pen != nil {
+		if err = t.pen.close(); err == nil {
+			err = t.rows.close()
+		}
+	}
+	for _, j := range t.judges {
+		err = errors.Join(err, j.pen.close())
 	}
 	return err
 }
@@ -335,7 +365,7 @@ func (t *transport) observe(orders []preprocess.Arrived, extracted []preprocess.
 	}
 	r := t.pen.blank()
 	t.counts.rows.Add(r.take(orders, extracted, t.since))
-	t.pen.write(r)
+	t.pen.hand(r)
 }
 
 // judge has the candidates decide a step, and tells what they decided.

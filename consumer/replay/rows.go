@@ -16,9 +16,9 @@ type rows struct {
 	width  int       // values a vector
 }
 
-// take copies the vectors of the orders from since on; a repeat of an order has no second row. It returns how many rows it took.
+// take copies the vectors of the orders from since on, in place of what was there; a repeat of an order has no second row. It returns how many rows it took.
 func (r *rows) take(orders []preprocess.Arrived, extracted []preprocess.Extracted, since time.Time) int64 {
-	before := len(r.ids)
+	r.ids, r.times, r.values = r.ids[:0], r.times[:0], r.values[:0]
 	for i := range orders {
 		if extracted[i].Repeat || orders[i].Order.At.Before(since) {
 			continue
@@ -28,7 +28,7 @@ func (r *rows) take(orders []preprocess.Arrived, extracted []preprocess.Extracte
 		r.width = len(extracted[i].Vector.Values)
 		r.values = append(r.values, extracted[i].Vector.Values...)
 	}
-	return int64(len(r.ids) - before)
+	return int64(len(r.ids))
 }
 
 // vector returns the values of the row at place i.

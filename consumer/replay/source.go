@@ -22,8 +22,8 @@ type item struct {
 	raw    []byte           // its text; nil in an Avro file. Of a line too long only the beginning, still too long to be taken
 	fields schemas.Record   // nil when the text could not be decoded
 	at     time.Time        // event time of an order
-	label  schemas.Label
-	bad    error // why it is no order, or no label
+	ahead  consumer.Ahead   // what sort made of the fields
+	bad    error            // why it is no order, or no label
 
 	decision *schemas.Decision // of a source of decisions
 }
@@ -200,4 +200,15 @@ func (s *source) decode(ctx context.Context, it item) item {
 		it.fields = nil // the worker tells what is wrong
 	}
 	return it
+}
+
+// sorted returns what sort made of the item, for the worker; nil when its text could not be decoded, which the worker then tells.
+func (it *item) sorted() *consumer.Ahead {
+	if it.fields == nil && it.raw != nil {
+		return nil
+	}
+	if it.ahead.Err == nil {
+		it.ahead.Err = it.bad // of an Avro file's record, which has no text
+	}
+	return &it.ahead
 }

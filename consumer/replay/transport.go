@@ -33,10 +33,9 @@ type transport struct {
 	polled  consumer.Batch
 
 	lateness    time.Duration
-	decisions   io.Writer // nil: not wanted
 	differences *output
 	rows        rowWriter // nil: not wanted
-	pen         *pen      // of rows
+	pen         *pen[rows]
 	letters     deadLetters
 	judges      []*judge // the first one's decisions are the worker's
 	step        step
@@ -113,37 +112,22 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 	}
 	if it.record != nil { // it keeps its place and its time, so that orders of one event time count as they did live
 		r := *it.record
-		r.Fields = it.fields
+		r.Ahead = it.sorted()
 		return append(records, r)
 	}
 	return append(records, consumer.Record{
-		Stream: consumer.Orders, Topic: t.from.file(it.file).Base(), Partition: it.file, Offset: it.offset, Time: epoch, Value: it.raw, Fields: it.fields,
+		Stream: consumer.Orders, Topic: t.from.file(it.file).Base(), Partition: it.file, Offset: it.offset, Time: epoch, Value: it.raw, Ahead: it.sorted(),
 	})
 }
 
-// Publish writes decisions and dead letters.
+// Publish writes dead letters, which is all that the worker publishes here: the judges write the decisions.
 func (t *transport) Publish(_ context.Context, messages []consumer.Message) error {
 	for i := range messages {
-		if err := t.publish(&messages[i]); err != nil {
+		if err := t.bury(&messages[i]); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (t *transport) publish(m *consumer.Message) error {
-	if m.To == consumer.DeadLetters {
-		return t.bury(m)
-	}
-	if m.To != consumer.Decisions || m.Repeat || t.decisions == nil {
-		return nil
-	}
-	if _, err := t.decisions.Write(m.Value); err != nil {
-		return err
-	}
-	t.counts.decisions.Add(1)
-	_, err := t.decisions.Write([]byte{'\n'})
-	return err
 }
 
 // bury writes a dead letter, whose headers say where its record lay and what is wrong with it.
@@ -187,7 +171,7 @@ func cutLast(s, sep string) (before, after string) {
 // Commit notes how far the replay is, and tells whether the rows so far could be written.
 func (t *transport) Commit(context.Context, *consumer.Batch) error {
 	t.through, t.done = t.newest, t.counts.orders.Load()
-	return errors.Join(t.failed, t.pen.failed())
+	return errors.Join(t.failed, t.unwritten())
 }
 
 // far is how far the replay is.
