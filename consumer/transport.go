@@ -9,9 +9,9 @@ import (
 
 // Transport is where orders and labels come from and decisions go: Kafka, or the files of a replay.
 //
-// Poll returns the next records in the order of each partition, none when it has waited for long; io.EOF ends a bounded source. Publish sends messages, and may
-// return before they are durable, or with an error, after which any of them may have been written; doing it again is harmless. Messages may be none: Publish then only
-// makes good what failed before. A reply that cannot be sent is no error: its decision stands, and who asked can read it. Commit tells that everything up
+// Poll returns the next records in the order of each partition, none when it has waited for long or when something published before could not be written; io.EOF
+// ends a bounded source. Publish sends messages, and may return before they are durable, or with an error, after which any of them may have been written; doing it
+// again is harmless. Messages may be none, as after each poll without records: Publish then only makes good what failed before. A reply that cannot be sent is no error: its decision stands, and who asked can read it. Commit tells that everything up
 // to and including the batch is done; it takes effect when all that was published before is durable. One goroutine uses a Transport, and the bytes of messages
 // only until Publish returns.
 type Transport interface {

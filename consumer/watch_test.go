@@ -28,7 +28,10 @@ func (p *polls) Poll(context.Context) (*consumer.Batch, error) {
 	return p.poll(p.polled)
 }
 
-func (p *polls) Publish(context.Context, []consumer.Message) error {
+func (p *polls) Publish(_ context.Context, messages []consumer.Message) error {
+	if len(messages) == 0 { // after a poll without records
+		return nil
+	}
 	p.published++
 	return p.publish(p.published)
 }

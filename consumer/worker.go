@@ -18,9 +18,9 @@ import (
 	"verdict/scorer"
 )
 
-// ErrLost is what a Transport's Commit wraps when the batch is no longer this worker's: its partitions were given to another, which reads the records
-// again. All effects of a step can be had twice, so the worker goes on with the next batch.
-var ErrLost = errors.New("the batch belongs to another worker now")
+// ErrLost is what a Transport's Publish or Commit wraps when nothing of the batch is published or committed, and its records are read again: by another worker,
+// whose its partitions are now, or by this one's next polls. All effects of a step can be had twice, so the worker goes on with the next batch.
+var ErrLost = errors.New("the batch was undone and its records are read again")
 
 // ErrStop is wrapped by errors that no repetition mends (a log gap, refused credentials): Run returns them.
 var ErrStop = errors.New("cannot go on")
@@ -113,7 +113,10 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("polling: %w", err)
-		case len(batch.Records) == 0:
+		case len(batch.Records) == 0: // what of earlier batches could not be written is tried again, if there is any
+			if err := w.repeat(ctx, drained, batch); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := w.inTurn(ctx, func() error { return w.repeat(ctx, drained, batch) }); err != nil {
@@ -151,7 +154,7 @@ func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 			return nil
 		case errors.Is(err, ErrLost):
 			w.cfg.Metrics.Retries.WithLabelValues("lost").Inc()
-			w.cfg.Log.Warn("batch lost to another worker", "lane", w.cfg.Lane, "error", err)
+			w.cfg.Log.Warn("batch undone, its records are read again", "lane", w.cfg.Lane, "error", err)
 			return nil
 		case errors.Is(err, ErrStop), w.cfg.Ledger == nil:
 			return err // a replay's ends are files: what fails there fails again

@@ -419,3 +419,52 @@ func TestOfTwoCopiesUnderWayTheOneKeptFirstIsNoRepeat(t *testing.T) {
 		t.Fatalf("%+v", copies)
 	}
 }
+
+// TestAPollWithoutRecordsMakesGoodWhatCouldNotBeWritten: a transport whose brokers refused something polls nothing until it is written.
+func TestAPollWithoutRecordsMakesGoodWhatCouldNotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.order("a", "c1", 50, 1)
+		stuck := &stuckTransport{transport: w.transport, refusals: 3}
+		cfg := w.workerConfig()
+		cfg.Transport = stuck
+		worker, err := consumer.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := worker.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if stuck.asked != 4 || len(w.decisions()) != 1 {
+			t.Errorf("it was asked %d times to write what was refused, and %d decisions are there", stuck.asked, len(w.decisions()))
+		}
+		if waited := time.Since(began); waited == 0 {
+			t.Error("it asks without a pause")
+		}
+	})
+}
+
+// stuckTransport has something that it could not write, and returns no records until it is asked to write it again and can.
+type stuckTransport struct {
+	*transport
+
+	refusals, asked int
+}
+
+func (s *stuckTransport) Poll(ctx context.Context) (*consumer.Batch, error) {
+	if s.asked <= s.refusals {
+		return &consumer.Batch{}, nil
+	}
+	return s.transport.Poll(ctx)
+}
+
+func (s *stuckTransport) Publish(ctx context.Context, messages []consumer.Message) error {
+	if len(messages) > 0 {
+		return s.transport.Publish(ctx, messages)
+	}
+	if s.asked++; s.asked <= s.refusals {
+		return errFault
+	}
+	return nil
+}
