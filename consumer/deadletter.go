@@ -10,8 +10,14 @@ import (
 // letter is a record that can never be decided, and why.
 type letter struct {
 	record *Record
-	stage  string // of Kafka Connect's list: VALUE_CONVERTER, TRANSFORMATION
+	stage  string // of Kafka Connect's list: VALUE_CONVERTER, TRANSFORMATION, TASK_PUT
 	why    *schemas.Malformed
+}
+
+// DeadLetter returns the dead letter of an order's record whose decision a Transport finds that it cannot write.
+func DeadLetter(r *Record, why *schemas.Malformed) Message {
+	l := letter{record: r, stage: "TASK_PUT", why: why}
+	return l.message()
 }
 
 // exception is the class name that both header families ask for: tools group by it.

@@ -25,6 +25,7 @@ type Metrics struct {
 	RepliesRefused *prometheus.CounterVec // :: reason: reply_topic_denied, correlation_too_long
 	RepliesSkipped prometheus.Counter
 	RepliesLost    prometheus.Counter     // counted by the transport
+	ClientsRenewed prometheus.Counter     // counted by the transport
 	Reloads        *prometheus.CounterVec // :: result: applied, refused
 	ReloadRefused  prometheus.Gauge       // 1 while the files are not what is at work
 	Challengers    *Challengers
@@ -63,6 +64,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		RepliesRefused: counters("replies_refused_total", "Replies asked for on a topic that is not on the list, or with an oversized correlation id.", "reason"),
 		RepliesSkipped: counter("replies_skipped_total", "Replies that were not sent, as their orders' deadlines had passed. The decisions are made and published."),
 		RepliesLost:    counter("replies_lost_total", "Replies that could not be written. Their callers have the decision from the ledger at their deadline, or 202."),
+		ClientsRenewed: counter("kafka_clients_renewed_total", "Kafka clients that another took the place of: the brokers refused the producer for good, or what became of a transaction was not known."),
 		Reloads:        counters("reloads_total", "New bundles, policies, lists or routings: applied, refused.", "result"),
 		ReloadRefused: f.NewGauge(prometheus.GaugeOpts{
 			Namespace: "verdict", Name: "reload_refused", Help: "1 while the files are not what is at work, since they were refused.",

@@ -279,6 +279,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Connection: s.connection(lane.name), Group: s.cfg.Kafka.Group + lane.group, GroupInstanceID: s.cfg.Kafka.GroupInstanceID,
 				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, Limit: lane.limit, CommitInterval: s.cfg.Kafka.CommitInterval,
 				Consume: lane.consume, Topics: t, RepliesLost: s.parts.metrics.RepliesLost,
+				DeadLetters: s.parts.metrics.DeadLetters, Renewed: s.parts.metrics.ClientsRenewed,
 			})
 			if err != nil {
 				return fmt.Errorf("opening lane %s: %w", lane.name, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,7 +20,9 @@ const maxUnderway = 4
 // step was most of what a caller's order waited for. A batch's offsets are marked once all that was published for it, and for the batches before it, is
 // acknowledged. What could not be written is kept here and is written again before anything else is.
 type outbox struct {
-	client *kgo.Client
+	group  *kgo.Client   // whose offsets are marked
+	writes *producer     // what writes the messages
+	fit    *fitting      // makes what is too large smaller
 	slots  chan struct{} // one is taken by each batch of which messages are on their way
 
 	mu       sync.Mutex
@@ -32,7 +35,8 @@ type outbox struct {
 type sending struct {
 	left      int           // messages that are not acknowledged
 	committed bool          // the batch is done, but for what is left
-	batch     []*kgo.Record // what the messages were made of
+	batch     []*kgo.Record // what is marked when it is done
+	from      []*kgo.Record // what the messages were made of
 }
 
 // unsent is a message that the brokers did not take.
@@ -46,14 +50,14 @@ func newOutbox() *outbox {
 	return &outbox{slots: make(chan struct{}, maxUnderway)}
 }
 
-// send begins to write records, and waits only while maxUnderway batches are on their way already.
-func (o *outbox) send(ctx context.Context, records []*kgo.Record) (*sending, error) {
+// send begins to write records, made of those in from, and waits only while maxUnderway batches are on their way already.
+func (o *outbox) send(ctx context.Context, records, from []*kgo.Record) (*sending, error) {
 	select {
 	case o.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the brokers to acknowledge what was written before: %w", ctx.Err())
 	}
-	s := &sending{left: len(records)}
+	s := &sending{left: len(records), from: from}
 	o.mu.Lock()
 	if last := len(o.underway) - 1; last >= 0 { // published again, without a commit between: the batch is marked with the later one
 		o.underway[last].committed = true
@@ -61,7 +65,7 @@ func (o *outbox) send(ctx context.Context, records []*kgo.Record) (*sending, err
 	o.underway = append(o.underway, s)
 	o.mu.Unlock()
 	for _, r := range records {
-		o.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) { o.told(s, r, err) })
+		o.writes.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) { o.told(s, r, err) })
 	}
 	return s, nil
 }
@@ -99,7 +103,7 @@ func (o *outbox) commit(s *sending, batch []*kgo.Record) {
 func (o *outbox) settle() {
 	done := 0
 	for ; done < len(o.underway) && o.underway[done].left == 0 && o.underway[done].committed; done++ {
-		o.client.MarkCommitRecords(o.underway[done].batch...)
+		o.group.MarkCommitRecords(o.underway[done].batch...)
 	}
 	o.underway = slices.Delete(o.underway, 0, done)
 }
@@ -112,21 +116,20 @@ func (o *outbox) failed(wake context.CancelFunc) bool {
 	return len(o.unsent) > 0
 }
 
-// again writes what could not be written before. The error is why it still cannot.
-func (o *outbox) again(ctx context.Context, deadLetters string) error {
+// again writes what could not be written before, each message by itself. The error is why it still cannot.
+func (o *outbox) again(ctx context.Context) error {
 	o.mu.Lock()
 	todo := o.unsent
 	o.unsent = nil
 	o.mu.Unlock()
-	var failed error
+	if len(todo) == 0 {
+		return nil
+	}
+	failed := o.writes.mend(ctx)
 	for _, u := range todo {
 		err := ctx.Err()
 		if err == nil {
-			record := u.record
-			if errors.Is(u.err, kerr.MessageTooLarge) && record.Topic == deadLetters {
-				record = shortened(record)
-			}
-			err = o.client.ProduceSync(ctx, record).FirstErr()
+			err = o.retry(ctx, &u)
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("writing to %s: %w", u.record.Topic, err))
@@ -136,10 +139,27 @@ func (o *outbox) again(ctx context.Context, deadLetters string) error {
 	return failed
 }
 
-// shortened is a dead letter without its value, which says how long that was.
-func shortened(r *kgo.Record) *kgo.Record {
-	size := kgo.RecordHeader{Key: "verdict.error.value_bytes", Value: fmt.Append(nil, len(r.Value))}
-	return &kgo.Record{Topic: r.Topic, Partition: -1, Key: r.Key, Headers: append(r.Headers, size)}
+// retry writes a message, or what is smaller and stands for it.
+func (o *outbox) retry(ctx context.Context, u *unsent) error {
+	if errors.Is(u.err, kerr.MessageTooLarge) { // it may be others that were too large, those that went with it
+		flushing, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = o.writes.client.Flush(flushing)
+	}
+	for record := u.record; ; {
+		err := o.writes.client.ProduceSync(ctx, record).FirstErr()
+		if err == nil {
+			o.fit.wrote(u.record, record)
+		}
+		if !errors.Is(err, kerr.MessageTooLarge) {
+			return err
+		}
+		smaller := o.fit.smaller(record, u.of.from)
+		if smaller == nil {
+			return err
+		}
+		record = smaller
+	}
 }
 
 // drain waits until nothing is on its way, or until ctx ends.

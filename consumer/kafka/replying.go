@@ -18,15 +18,15 @@ const maxReplies = 5000
 // replier sends replies without waiting for them. Where they go is for strangers to say: to a topic that is on the list and not there, to a partition that has
 // no leader just now. A decision stands and can be read whether or not its caller is told, so no step waits for a reply or fails with it.
 type replier struct {
-	client *kgo.Client
+	writes *producer
 	warn   func(topic string, err error)
 	lost   prometheus.Counter
 	count  atomic.Int64 // replies under way
 	warned atomic.Int64 // when a loss was last told, in Unix seconds
 }
 
-func newReplier(cfg *TransportConfig, client *kgo.Client) *replier {
-	r := &replier{client: client, warn: func(string, error) {}, lost: cfg.RepliesLost}
+func newReplier(cfg *TransportConfig, writes *producer) *replier {
+	r := &replier{writes: writes, warn: func(string, error) {}, lost: cfg.RepliesLost}
 	if r.lost == nil {
 		r.lost = prometheus.NewCounter(prometheus.CounterOpts{})
 	}
@@ -44,7 +44,7 @@ func (r *replier) send(ctx context.Context, record *kgo.Record) {
 		return
 	}
 	record.Value = bytes.Clone(record.Value)
-	r.client.TryProduce(context.WithoutCancel(ctx), record, func(record *kgo.Record, err error) {
+	r.writes.client.TryProduce(context.WithoutCancel(ctx), record, func(record *kgo.Record, err error) {
 		r.count.Add(-1)
 		if err != nil {
 			r.lose(record.Topic, err)
@@ -65,7 +65,7 @@ func (r *replier) lose(topic string, err error) {
 func (r *replier) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_ = r.client.Flush(ctx)
+	_ = r.writes.client.Flush(ctx)
 }
 
 // split sends the replies among messages and returns the records of the others. Values are copied: the worker uses its buffers again.
@@ -78,7 +78,7 @@ func (t *Transport) split(ctx context.Context, messages []consumer.Message) []*k
 	}
 	values, records := make([]byte, 0, size), make([]*kgo.Record, 0, others)
 	for i := range messages {
-		record := t.outgoing(&messages[i])
+		record := outgoing(&messages[i], &t.cfg.Topics)
 		if messages[i].To == consumer.Replies {
 			t.replies.send(ctx, record)
 			continue

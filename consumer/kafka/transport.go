@@ -36,7 +36,9 @@ type TransportConfig struct {
 	CommitInterval  time.Duration // how often offsets of finished batches are sent; 0 is 100 ms. A crash repeats that much, without effect
 	Consume         map[string]consumer.Stream
 	Topics          Topics
-	RepliesLost     prometheus.Counter // nil counts nothing
+	RepliesLost     prometheus.Counter     // nil counts nothing
+	DeadLetters     *prometheus.CounterVec // :: code, of orders whose decision was too large; nil counts nothing
+	Renewed         prometheus.Counter     // clients that another one took the place of; nil counts nothing
 }
 
 // Transport is a consumer.Transport over Kafka: one member of a group, and the producer of what it decides.
@@ -99,8 +101,21 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if t.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
-	t.outbox.client, t.probe, t.replies = t.client, NewProbe(t.client.Ping), newReplier(&cfg, t.client)
+	writes := &producer{client: t.client, group: t.client, make: t.writer, log: cfg.Log, count: cfg.Renewed}
+	t.outbox.group, t.outbox.writes, t.outbox.fit = t.client, writes, &fitting{topics: cfg.Topics, consume: cfg.Consume, letters: cfg.DeadLetters}
+	t.probe, t.replies = NewProbe(t.client.Ping), newReplier(&cfg, writes)
 	return t, nil
+}
+
+// writer makes a client that only writes. It measures nothing: the metrics are those of the client that reads.
+func (t *Transport) writer() (*kgo.Client, error) {
+	c := t.cfg.Connection
+	c.Registry = nil
+	opts, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(append(opts, producing()...)...)
 }
 
 // Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll, and none while something could not be written: Publish then tries that
@@ -114,7 +129,7 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	if err := t.faults(fetches); err != nil {
 		return nil, err
 	}
-	t.polled = t.polled[:0]
+	t.polled = make([]*kgo.Record, 0, fetches.NumRecords()) // the last ones may be on their way still
 	t.batch.Records = t.batch.Records[:0]
 	fetches.EachRecord(func(r *kgo.Record) {
 		t.polled = append(t.polled, r)
@@ -178,7 +193,7 @@ func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
 // Publish sends all messages, replies first, and waits for none of them; what the brokers did not take of an earlier batch is written before, and while that
 // fails so does this. A dead letter that is larger than the broker takes is written without its value, and says so.
 func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) error {
-	if err := t.outbox.again(ctx, t.cfg.Topics.DeadLetters); err != nil {
+	if err := t.outbox.again(ctx); err != nil {
 		return err
 	}
 	records := t.split(ctx, messages)
@@ -186,17 +201,18 @@ func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) er
 		return nil
 	}
 	var err error
-	t.sending, err = t.outbox.send(ctx, records)
+	t.sending, err = t.outbox.send(ctx, records, t.polled)
 	return err
 }
 
-func (t *Transport) outgoing(m *consumer.Message) *kgo.Record {
+// outgoing returns a message as it is written. The value is not copied.
+func outgoing(m *consumer.Message, topics *Topics) *kgo.Record {
 	r := &kgo.Record{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Value: m.Value, Headers: make([]kgo.RecordHeader, len(m.Headers))}
 	for i, h := range m.Headers {
 		r.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
 	}
 	if r.Topic == "" {
-		r.Topic = [...]string{consumer.Decisions: t.cfg.Topics.Decisions, consumer.Replies: t.cfg.Topics.Replies, consumer.DeadLetters: t.cfg.Topics.DeadLetters}[m.To]
+		r.Topic = [...]string{consumer.Decisions: topics.Decisions, consumer.Replies: topics.Replies, consumer.DeadLetters: topics.DeadLetters}[m.To]
 	}
 	return r
 }
@@ -226,6 +242,7 @@ func (t *Transport) Close(ctx context.Context) error {
 		t.outbox.drain(ctx)
 		t.replies.flush(ctx)
 		err := t.client.CommitMarkedOffsets(ctx)
+		t.outbox.writes.close()
 		t.client.CloseAllowingRebalance()
 		return err
 	})

@@ -1,0 +1,315 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+)
+
+// faulty is an in-process Kafka that can be told to fail, with the topics of a site.
+type faulty struct {
+	*kfake.Cluster
+
+	raw     *kgo.Client
+	renewed prometheus.Counter
+	letters *prometheus.CounterVec
+}
+
+func newFaulty(t *testing.T, brokers int) *faulty {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(2, "orders", "decisions", "replies", "orders.dlq"),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	raw, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(raw.Close)
+	return &faulty{
+		Cluster: c, raw: raw, renewed: prometheus.NewCounter(prometheus.CounterOpts{Name: "renewed_total"}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "letters_total"}, []string{"code"}),
+	}
+}
+
+func (f *faulty) config() kafka.TransportConfig {
+	return kafka.TransportConfig{
+		Connection: kafka.Connection{BootstrapServers: f.ListenAddrs()}, Group: "group", CommitInterval: 100 * time.Millisecond,
+		Consume: map[string]consumer.Stream{"orders": consumer.Orders}, Topics: kafka.Topics{Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
+		Renewed: f.renewed, DeadLetters: f.letters,
+	}
+}
+
+func (f *faulty) transport(t *testing.T, change func(*kafka.TransportConfig)) *kafka.Transport {
+	t.Helper()
+	cfg := f.config()
+	if change != nil {
+		change(&cfg)
+	}
+	tr, err := kafka.NewTransport(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func (f *faulty) send(t *testing.T, ctx context.Context, partition int32, values ...string) {
+	t.Helper()
+	for _, v := range values {
+		r := &kgo.Record{Topic: "orders", Partition: partition, Key: []byte("key of " + v[:1]), Value: []byte(v), Headers: []kgo.RecordHeader{{Key: "mine", Value: []byte("too")}}}
+		if err := f.raw.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// work does what a worker does with a transport, until it is cancelled: each record becomes a decision, "decided " and its value, and what fails is tried again.
+// It returns an error that ends a worker.
+func work(ctx context.Context, tr *kafka.Transport, size func(value string) int) error {
+	for ctx.Err() == nil {
+		batch, err := tr.Poll(ctx)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return nil
+		case err != nil:
+			return err
+		}
+		for ctx.Err() == nil {
+			err := tr.Publish(ctx, decided(batch, size))
+			if err == nil {
+				err = tr.Commit(ctx, batch)
+			}
+			if err == nil || errors.Is(err, consumer.ErrLost) {
+				break
+			}
+			if errors.Is(err, consumer.ErrStop) {
+				return err
+			}
+			pause(ctx, 20*time.Millisecond)
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func decided(batch *consumer.Batch, size func(string) int) []consumer.Message {
+	var out []consumer.Message
+	for i := range batch.Records {
+		r := &batch.Records[i]
+		value := "decided " + string(r.Value)
+		if size != nil {
+			value += strings.Repeat(".", size(string(r.Value)))
+		}
+		out = append(out, consumer.Message{
+			To: consumer.Decisions, Partition: -1, Key: r.Key, Value: []byte(value),
+			Headers: []consumer.Header{{Key: consumer.HeaderOrderSource, Value: fmt.Appendf(nil, "%s/%d/%d", r.Topic, r.Partition, r.Offset)}},
+		})
+	}
+	return out
+}
+
+// committed waits until the group's offset of a partition of orders is at.
+func (f *faulty) committed(t *testing.T, ctx context.Context, partition int32, at int64) {
+	t.Helper()
+	for {
+		offsets, err := kadm.NewClient(f.raw).FetchOffsets(ctx, "group")
+		if err == nil {
+			if o, ok := offsets.Lookup("orders", partition); ok && o.At == at {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("partition %d of the group never came to %d, but %v, %v", partition, at, offsets, err)
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
+// written returns what read_committed readers find on a topic now, in the order of each partition.
+func (f *faulty) written(t *testing.T, ctx context.Context, topic string) []*kgo.Record {
+	t.Helper()
+	return readCommitted(t, ctx, f.ListenAddrs(), topic)
+}
+
+func readCommitted(t *testing.T, ctx context.Context, addresses []string, topic string) []*kgo.Record {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(topic),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ends, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left++
+		}
+	})
+	var out []*kgo.Record
+	// A reader that keeps control records sees the end of each partition, where markers lie.
+	c.Close()
+	c, err = kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for left > 0 {
+		fetches := c.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("reading %s: %v", topic, fetches.Err())
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if end, _ := ends.Lookup(topic, r.Partition); r.Offset == end.Offset-1 {
+				left--
+			}
+			if !r.Attrs.IsControl() {
+				out = append(out, r)
+			}
+		})
+	}
+	return out
+}
+
+func texts(records []*kgo.Record) []string {
+	var out []string
+	for _, r := range records {
+		out = append(out, string(r.Value))
+	}
+	return out
+}
+
+// running runs work over a transport until the test has seen what it wants; the transport is closed then.
+func running(t *testing.T, ctx context.Context, tr *kafka.Transport, size func(string) int, look func()) {
+	t.Helper()
+	working, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- work(working, tr, size) }()
+	look()
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := tr.Close(closing); err != nil {
+		t.Error(err)
+	}
+}
+
+func limited(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestADecisionThatIsTooLargeBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		limit int // of orders.dlq
+		value string
+	}{{"with its value", 100_000, "large"}, {"without, where that is too large as well", 1600, ""}} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx := limited(t)
+			f := newFaulty(t, 1)
+			f.limit(t, ctx, "decisions", 700)
+			f.limit(t, ctx, "orders.dlq", test.limit)
+			order := "large"
+			if test.value == "" {
+				order = strings.Repeat("large", 200)
+			}
+			f.send(t, ctx, 0, "a", "b", order, "c", "d")
+			size := func(value string) int {
+				if strings.HasPrefix(value, "large") {
+					return 1000
+				}
+				return 100 // five of them are too large for one batch, each by itself is not
+			}
+			running(t, ctx, f.transport(t, nil), size, func() { f.committed(t, ctx, 0, 5) })
+			if got := f.written(t, ctx, "decisions"); len(got) != 4 {
+				t.Errorf("decisions: %.60q", texts(got))
+			}
+			letters := f.written(t, ctx, "orders.dlq")
+			if len(letters) != 1 || string(letters[0].Value) != test.value || string(letters[0].Key) != "key of l" {
+				t.Fatalf("dead letters: %.60q", texts(letters))
+			}
+			headers := map[string]string{}
+			for _, h := range letters[0].Headers {
+				headers[h.Key] = string(h.Value)
+			}
+			if headers["verdict.error.code"] != "decision_too_large" || headers["verdict.source"] != "orders/0/2" || headers["mine"] != "too" {
+				t.Errorf("its headers are %v", headers)
+			}
+			if n := counted(t, f.letters); n != 1 {
+				t.Errorf("%v are counted", n)
+			}
+		})
+	}
+}
+
+// limit sets a topic's max.message.bytes.
+func (f *faulty) limit(t *testing.T, ctx context.Context, topic string, bytes int) {
+	t.Helper()
+	value := fmt.Sprint(bytes)
+	if _, err := kadm.NewClient(f.raw).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, topic); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAProducerThatIsRefusedForGoodIsReplaced(t *testing.T) {
+	ctx := limited(t)
+	f := newFaulty(t, 1)
+	f.send(t, ctx, 0, "a", "b")
+	f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.ClusterAuthorizationFailed, Count: 2})
+	running(t, ctx, f.transport(t, nil), nil, func() { f.committed(t, ctx, 0, 2) })
+	if got := texts(f.written(t, ctx, "decisions")); len(got) != 2 {
+		t.Errorf("decisions: %q", got)
+	}
+	if counted(t, f.renewed) == 0 {
+		t.Error("no client was replaced: this showed nothing")
+	}
+}
+
+// counted returns the sum of what a collector counts or shows.
+func counted(t *testing.T, c prometheus.Collector) float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
+}

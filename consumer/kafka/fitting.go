@@ -1,0 +1,80 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"verdict/consumer"
+	"verdict/schemas"
+)
+
+// fitting makes smaller what the brokers refuse as too large: of a decision a dead letter of its order, of a dead letter one without its value. So one order
+// whose decision is too large holds up no other.
+type fitting struct {
+	topics  Topics
+	consume map[string]consumer.Stream
+	letters *prometheus.CounterVec // :: code → orders that became dead letters for it; nil counts nothing
+}
+
+const (
+	codeTooLarge  = "decision_too_large"
+	headerOmitted = "verdict.error.value_bytes" // on a dead letter without its value: how long that was
+)
+
+// smaller returns what is written in the place of a record that is too large, nil when there is nothing smaller. The records that it may have been made of
+// are in from.
+func (f *fitting) smaller(r *kgo.Record, from []*kgo.Record) *kgo.Record {
+	switch {
+	case r.Topic == f.topics.DeadLetters && headerOf(r, headerOmitted) == "":
+		return shortened(r)
+	case r.Topic != f.topics.Decisions:
+		return nil
+	}
+	source := find(from, headerOf(r, consumer.HeaderOrderSource))
+	if source == nil {
+		return nil
+	}
+	order := record(source, f.consume[source.Topic])
+	letter := consumer.DeadLetter(&order, &schemas.Malformed{
+		Code: codeTooLarge, Detail: fmt.Sprintf("the decision is made and kept, and its %d bytes are more than the brokers take", len(r.Value)),
+	})
+	return outgoing(&letter, &f.topics)
+}
+
+// wrote counts an order whose dead letter was written in the place of its decision.
+func (f *fitting) wrote(meant, written *kgo.Record) {
+	if f.letters != nil && meant.Topic != written.Topic {
+		f.letters.WithLabelValues(codeTooLarge).Inc()
+	}
+}
+
+// shortened is a dead letter without its value, which says how long that was.
+func shortened(r *kgo.Record) *kgo.Record {
+	size := kgo.RecordHeader{Key: headerOmitted, Value: fmt.Append(nil, len(r.Value))}
+	return &kgo.Record{Topic: r.Topic, Partition: -1, Key: r.Key, Headers: append(r.Headers, size)}
+}
+
+func headerOf(r *kgo.Record, key string) string {
+	for _, h := range slices.Backward(r.Headers) { // the last counts: ours stand behind those that came with the record
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// find returns the record that lies at topic/partition/offset.
+func find(among []*kgo.Record, source string) *kgo.Record {
+	for _, r := range among {
+		rest, its := strings.CutPrefix(source, r.Topic+"/")
+		if its && rest == strconv.Itoa(int(r.Partition))+"/"+strconv.FormatInt(r.Offset, 10) {
+			return r
+		}
+	}
+	return nil
+}
