@@ -66,8 +66,10 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 	for i := range records {
 		record, err := earlier[i].Bytes()
 		switch {
-		case err == nil:
+		case err == nil && !bugFirstDecision:
 			stands[i] = record
+		case err == nil:
+			stands[i] = records[i].Record
 		case errors.Is(err, redis.Nil):
 			stands[i] = records[i].Record
 		default: // Exec tells the first error only, and nothing found counts as one

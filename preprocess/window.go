@@ -24,7 +24,7 @@ func (v *viewer) sees(p *Point, others bool) bool {
 	switch {
 	case string(p.ID) == v.id:
 		return !others
-	case v.again && p.Arrival.Source == v.arrival.Source && p.Arrival.Offset > v.arrival.Offset:
+	case !bugSeesLater && v.again && p.Arrival.Source == v.arrival.Source && p.Arrival.Offset > v.arrival.Offset:
 		return false
 	default:
 		return p.At < v.at || p.Arrival.Before(v.arrival)

@@ -83,7 +83,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 		kgo.AutoCommitInterval(cfg.CommitInterval),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap in the log is an alarm: the default jumps over it in silence
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchIsolationLevel(isolation()),
 		// A long poll returns with the first byte, so its length costs no latency, but a partition that is assigned while one is under way waits for its
 		// end: with the default of 5 s one start in four had its first order 5 s late.
 		kgo.FetchMaxWait(250*time.Millisecond),
@@ -118,6 +118,14 @@ func (t *Transport) writer() (*kgo.Client, error) {
 	return kgo.NewClient(append(opts, producing()...)...)
 }
 
+// isolation is which records are polled: an order of a transaction that was aborted is none.
+func isolation() kgo.IsolationLevel {
+	if bugReadUncommitted {
+		return kgo.ReadUncommitted()
+	}
+	return kgo.ReadCommitted()
+}
+
 // Poll waits for records and returns up to MaxPollRecords of them, none after IdlePoll, and none while something could not be written: Publish then tries that
 // again. The batch is valid until the next Poll.
 func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
@@ -135,6 +143,10 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 		t.polled = append(t.polled, r)
 		t.batch.Records = append(t.batch.Records, record(r, t.cfg.Consume[r.Topic]))
 	})
+	if bugAckEarly {
+		t.client.MarkCommitRecords(t.polled...)
+		_ = t.client.CommitMarkedOffsets(ctx)
+	}
 	return &t.batch, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"verdict/preprocess"
@@ -53,7 +55,11 @@ var errCorrupt = errors.New("it holds bytes that are not ours")
 
 // appendPoint writes id, zero, time, value (not in the column of orders alone), arrival.
 func appendPoint(dst []byte, v *preprocess.Visit, ask *preprocess.Ask) []byte {
-	dst = append(append(dst, v.ID...), 0)
+	dst = append(dst, v.ID...)
+	if bugIncr {
+		dst = strconv.AppendUint(append(dst, '#'), rand.Uint64(), 36) //nolint:gosec // G404: tells one time from another
+	}
+	dst = append(dst, 0)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(v.At))
 	if ask.Column != ordersAlone {
 		dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(ask.Value))
