@@ -151,7 +151,7 @@ func TestRedisLedgerCallMadeAgainKeepsWhatTheFirstKept(t *testing.T) {
 
 func againKeepsTheFirst(t *testing.T, addrs ...string) {
 	t.Helper()
-	for n, do := range []func(int) int{func(int) int { return 0 }, func(n int) int { return n / 2 }, func(n int) int { return n }} {
+	for n, do := range []func(int) int{func(int) int { return 0 }, func(n int) int { return (n + 1) / 2 }, func(n int) int { return n }} {
 		ctx, failing := t.Context(), ledgerClient(t, addrs...)
 		failing.AddHook(&replyLoser{do})
 		cfg := consumer.RedisLedgerConfig{Prefix: fmt.Sprint(n, ":"), Timeout: 10 * time.Second}

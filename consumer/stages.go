@@ -132,7 +132,7 @@ func (w *Worker) decodeLabel(ctx context.Context, k *work, r *Record) error {
 // learn teaches the store the batch's labels, before its orders. Which label counts for which order is decided by time when it is read, so that a
 // label that came early changes nothing.
 func (w *Worker) learn(ctx context.Context, k *work) error {
-	if len(k.labels) == 0 {
+	if len(k.labels) == 0 || w.stale {
 		return nil
 	}
 	defer w.done(learnStage, time.Now())
@@ -145,6 +145,9 @@ func (w *Worker) extract(ctx context.Context, k *work) error {
 		return nil
 	}
 	defer w.done(extractStage, time.Now())
+	if w.stale {
+		return w.lookOnly(ctx, k)
+	}
 	var err error
 	k.extracted, err = w.cfg.Extractor.Extract(ctx, k.orders)
 	return err

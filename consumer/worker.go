@@ -51,6 +51,10 @@ type Config struct {
 	Precedence *Precedence
 	First      bool
 
+	// Upkeep, when set, says when the store lacks something. Looker is then the store as it is looked into meanwhile: required with it.
+	Upkeep *Upkeep
+	Looker preprocess.Looker
+
 	// Observe, when set, is given each step's orders, vectors and decisions (nil without a Scorer) before they are kept, on the step's goroutine.
 	Observe func(orders []preprocess.Arrived, extracted []preprocess.Extracted, decisions []schemas.Decision)
 }
@@ -66,6 +70,7 @@ type Worker struct {
 	reached   progress     // owned by step
 	timings   timings      // of the step at hand; owned by step
 	traced    []traced     // owned by trace, reused
+	stale     bool         // the store lacks something; set before each step
 	away      time.Time    // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
@@ -73,6 +78,9 @@ type Worker struct {
 func New(cfg Config) (*Worker, error) {
 	if cfg.Transport == nil || cfg.Orders == nil || cfg.Extractor == nil || cfg.Store == nil {
 		return nil, errors.New("a worker needs Transport, Orders, Extractor and Store")
+	}
+	if cfg.Upkeep != nil && cfg.Looker == nil {
+		return nil, errors.New("a worker with Upkeep needs a Looker")
 	}
 	if cfg.Scorer != nil && cfg.Ledger != nil && cfg.Decisions == nil {
 		return nil, errors.New("a worker with a Scorer and a Ledger needs Decisions")
@@ -146,7 +154,11 @@ func (w *Worker) inTurn(ctx context.Context, work func() error) error {
 // Once ctx has ended a failed step is not repeated: nothing of it was committed, so its records come again to whoever is next.
 func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	for try := 0; ; try++ {
+		if err := w.enter(ctx, batch); err != nil {
+			return nil //nolint:nilerr // ctx has ended: nothing of the batch was begun
+		}
 		err := w.step(drained, batch)
+		w.leave(batch, err)
 		w.alive()
 		w.trace(drained, batch, err)
 		if bugSkipBadBatch && err != nil {
@@ -197,7 +209,7 @@ func (w *Worker) step(ctx context.Context, batch *Batch) error {
 	if err := w.decide(work); err != nil {
 		return fmt.Errorf("deciding: %w", err)
 	}
-	if err := w.keep(ctx, work); err != nil {
+	if err := w.keepMarked(ctx, work, batch); err != nil {
 		return fmt.Errorf("keeping decisions: %w", err)
 	}
 	if err := w.publish(ctx, work); err != nil {

@@ -23,7 +23,7 @@ type Decision struct {
 	Features    Version
 	Policy      PolicyVersion
 	Reasons     []Reason
-	Degraded    []string // what could not be had: "features", "model", "cost", "policy", "routing"; empty is a whole decision
+	Degraded    []string // what could not be had: "features", "features_stale", "model", "cost", "policy", "routing"; empty is a whole decision
 	Challengers []Challenger
 
 	Inputs  FeatureVector // on the topic only

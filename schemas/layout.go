@@ -41,4 +41,5 @@ func (l *Layout) Index(name string) (int, bool) {
 type FeatureVector struct {
 	Layout *Layout
 	Values []float64
+	Stale  bool // they were made over a store that lacked some of what came before
 }

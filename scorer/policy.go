@@ -274,7 +274,7 @@ type verdict struct {
 	unsureOf string // the first such rule
 }
 
-// decide returns the action for an order. One that is degraded, as it has no score or its model is not the right one for sure, is never approved: neither by a rule
+// decide returns the action for an order. One that is degraded, as it has no score, or its features or its model are not the right ones for sure, is never approved: neither by a rule
 // nor for want of one. So is one that a rule could not be evaluated on, from there on: that rule might have stopped it. The rules that follow can still do so.
 func (p *Policy) decide(in *expr.Input, degraded bool) verdict {
 	var said verdict

@@ -17,6 +17,7 @@ import (
 // What a decision's Degraded names.
 const (
 	noFeatures = "features"
+	stale      = "features_stale" // they were made over a store that lacked some of what came before
 	noModel    = "model"
 	noCost     = "cost"
 	noPolicy   = "policy"  // a rule could not be evaluated
@@ -67,7 +68,7 @@ type served struct {
 }
 
 // marks are the values of Degraded that have one word, shared by all decisions.
-type marks struct{ features, model, cost, policy, routing []string }
+type marks struct{ features, stale, model, cost, policy, routing []string }
 
 // work is what one call of Decide works in.
 type work struct {
@@ -96,7 +97,7 @@ func New(cfg Config) (*Scorer, error) {
 	}
 	d := &served{
 		layout: cfg.Layout, champions: []*Bundle{cfg.Champion}, policy: cfg.Policy, patience: cfg.Patience, leftOut: cfg.LeftOut, failed: cfg.Failed, unruled: cfg.Unruled,
-		marks:   marks{features: []string{noFeatures}, model: []string{noModel}, cost: []string{noCost}, policy: []string{noPolicy}, routing: []string{noRoute}},
+		marks:   marks{features: []string{noFeatures}, stale: []string{stale}, model: []string{noModel}, cost: []string{noCost}, policy: []string{noPolicy}, routing: []string{noRoute}},
 		missing: slices.Repeat([]float64{math.NaN()}, len(cfg.Layout.Names)),
 	}
 	if r := cfg.Routing; r != nil {
@@ -182,7 +183,7 @@ func (s *Scorer) Replace(next *Scorer) error {
 func (s *Scorer) Policy() *Policy { return s.now.Load().policy }
 
 // Decide writes the decision for orders[i], whose features are vectors[i], to decisions[i]: all but OrderID, OccurredAt, DecidedAt, Source and Content,
-// which the caller knows. A vector without values says that the features could not be had. Each model is asked once for all of its orders. What cannot be
+// which the caller knows. A vector without values says that the features could not be had, one that is stale is scored, and its order degraded all the same. Each model is asked once for all of its orders. What cannot be
 // scored, or routed or ruled on for sure, is decided by the rules and on_degraded, and never approved. Its error means a caller's mistake, not an order's.
 func (s *Scorer) Decide(orders []schemas.Order, vectors []schemas.FeatureVector, decisions []schemas.Decision) error {
 	if len(vectors) != len(orders) || len(decisions) != len(orders) {
@@ -256,6 +257,9 @@ func (d *served) begin(w *work, orders []schemas.Order, vectors []schemas.Featur
 		if v.Values == nil {
 			to.Degraded = lacks(to.Degraded, d.marks.features)
 			continue
+		}
+		if v.Stale {
+			to.Degraded = lacks(to.Degraded, d.marks.stale)
 		}
 		if v.Layout != d.layout || len(v.Values) != len(d.layout.Names) {
 			return fmt.Errorf("vector %d has %d values, or is not of feature set %s", i, len(v.Values), d.layout.Features)

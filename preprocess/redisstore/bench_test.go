@@ -147,7 +147,7 @@ func benchVisits(from, n int) []preprocess.Visit {
 	return visits
 }
 
-// recorder is a hook that keeps the arguments of a pipeline instead of sending it. One of a single command, which reads the registry, is sent.
+// recorder is a hook that keeps the arguments of a pipeline instead of sending it. One of a single command (and its token), which reads the registry, is sent.
 type recorder struct {
 	redis.Hook
 	skip bool
@@ -162,7 +162,7 @@ func (r *recorder) DialHook(next redis.DialHook) redis.DialHook          { retur
 func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if !r.skip || len(cmds) == 1 {
+		if !r.skip || len(cmds) <= 2 { // the token, and a command
 			return next(ctx, cmds)
 		}
 		r.args = r.args[:0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,13 +34,21 @@ type DialConfig struct {
 	TLS                *tls.Config
 	Timeout            time.Duration                                                     // for one small command; zero is DefaultTimeout
 	Dialer             func(ctx context.Context, network, addr string) (net.Conn, error) // nil is the net package's
+	Guard              *Guard                                                            // notices when the servers lose what was written; nil notices nothing
 }
 
 // Dial makes a client. It does not connect yet.
 func Dial(cfg DialConfig) redis.UniversalClient {
-	client := redis.NewUniversalClient(Options(cfg))
-	if cluster, ok := client.(*redis.ClusterClient); ok {
+	client, tokens := redis.NewUniversalClient(Options(cfg)), tokenHook{new(atomic.Uint64)}
+	cluster, ok := client.(*redis.ClusterClient)
+	if ok {
 		cluster.AddHook(movedHook{cluster})
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(tokens) }) // a pipeline is one for each node
+	} else {
+		client.AddHook(tokens)
+	}
+	if cfg.Guard != nil {
+		client.AddHook(cfg.Guard.hook(ok))
 	}
 	return client
 }

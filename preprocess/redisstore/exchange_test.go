@@ -52,7 +52,7 @@ func TestHotEntityIsReadOnceACall(t *testing.T) {
 			t.Fatalf("visit %d sees %d points", n, len(found[n].Views[0].Points))
 		}
 	}
-	want := map[string]int{"set": orders, "smembers": orders, "zrangebyscore": 3, "zadd": 2, "zremrangebyscore": 3, "pexpire": 2}
+	want := map[string]int{"echo": 1, "set": orders, "smembers": orders, "zrangebyscore": 3, "zadd": 2, "zremrangebyscore": 3, "pexpire": 2}
 	if diff := cmp.Diff(want, c.commands); diff != "" || c.pipelines != 1 {
 		t.Errorf("%d pipelines, commands (-want +got):\n%s", c.pipelines, diff)
 	}

@@ -13,7 +13,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -64,11 +63,8 @@ var _ preprocess.Store = (*Store)(nil)
 
 // New makes a Store. The client should have been made with Dial or Options, or its calls may be done twice and wait for seconds.
 func New(client redis.UniversalClient, cfg Config) *Store {
-	s := &Store{client: client, prefix: cfg.Prefix, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout, seed: maphash.MakeSeed(), rooms: make(chan *room, maxRooms)}
-	if s.prefix == "" {
-		s.prefix = DefaultPrefix
-	}
-	s.prefix = strings.NewReplacer("{", "(", "}", ")").Replace(s.prefix)
+	s := &Store{client: client, keep: cfg.Keep, lag: cfg.Lag, timeout: cfg.Timeout, seed: maphash.MakeSeed(), rooms: make(chan *room, maxRooms)}
+	s.prefix = safePrefix(cfg.Prefix)
 	if s.keep <= 0 {
 		s.keep = DefaultKeep
 	}

@@ -1,0 +1,69 @@
+package consumer
+
+import (
+	"context"
+
+	"verdict/preprocess"
+)
+
+// Upkeep watches over a store that may lose what it holds and can be filled again from the topics, while workers work on it. All of it is required, and called
+// on the worker's goroutine.
+//
+// While the store lacks something, orders are decided all the same, by what is there (stale), or wait. What is decided then leaves nothing in the store but its first
+// decision: that partition's orders and labels are read a second time by who fills the store, in their order, as if the worker had taken them. So features that are
+// made of others', and parts that say up to which offset they go, are the same as without the loss.
+type Upkeep struct {
+	// Enter is called before each try of a step, and waits while nothing is to be decided; it calls alive at least once a second meanwhile. Its error is that ctx
+	// has ended. Stale says that the store lacks something.
+	Enter func(ctx context.Context, alive func()) (stale bool, err error)
+
+	// Mark is called in a step that is not stale, before its last call on the store or the ledger: with what it returns that call notes that the batch is applied.
+	// Marked is called after it, and notes it by itself if there was no such call. Nothing of the batch is published before.
+	Mark func(ctx context.Context, records []Record) (with context.Context, marked func() error)
+
+	// Leave is called after each try: the records are done when done, else the try has failed.
+	Leave func(records []Record, done bool)
+}
+
+// enter waits until the batch may be worked on.
+func (w *Worker) enter(ctx context.Context, batch *Batch) (err error) {
+	if w.cfg.Upkeep == nil || len(batch.Records) == 0 {
+		w.stale = false
+		return nil
+	}
+	w.stale, err = w.cfg.Upkeep.Enter(ctx, w.alive)
+	return err
+}
+
+func (w *Worker) leave(batch *Batch, err error) {
+	if w.cfg.Upkeep != nil && len(batch.Records) > 0 {
+		w.cfg.Upkeep.Leave(batch.Records, err == nil)
+	}
+}
+
+// keepMarked is keep, and a mark that the batch is in the store.
+func (w *Worker) keepMarked(ctx context.Context, k *work, batch *Batch) error {
+	if w.cfg.Upkeep == nil || w.stale {
+		return w.keep(ctx, k)
+	}
+	ctx, marked := w.cfg.Upkeep.Mark(ctx, batch.Records)
+	if err := w.keep(ctx, k); err != nil {
+		return err
+	}
+	return marked()
+}
+
+// lookOnly gets the feature vectors of the batch's orders as what is left of the store has them, one order after the other, and leaves no trace. Whether an order
+// is a copy of another is then for the ledger to say.
+func (w *Worker) lookOnly(ctx context.Context, k *work) error {
+	k.extracted = make([]preprocess.Extracted, len(k.orders))
+	for i := range k.orders {
+		vector, err := w.cfg.Extractor.Look(ctx, w.cfg.Looker, &k.orders[i])
+		if err != nil {
+			return err
+		}
+		vector.Stale = true
+		k.extracted[i].Vector = vector
+	}
+	return nil
+}

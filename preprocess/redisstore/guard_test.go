@@ -1,0 +1,149 @@
+package redisstore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"verdict/preprocess"
+	"verdict/preprocess/redisstore"
+	"verdict/preprocess/redisstore/redistest"
+	"verdict/preprocess/storetest"
+)
+
+// guarded is a Store behind a Guard, and how often that told of a loss.
+type guarded struct {
+	*redisstore.Store
+	guard *redisstore.Guard
+	told  int
+}
+
+func newGuarded(t testing.TB, cfg redisstore.DialConfig, writer string) *guarded {
+	t.Helper()
+	g := &guarded{}
+	g.guard = redisstore.NewGuard(redisstore.GuardConfig{Writer: writer, Lost: func() { g.told++ }})
+	cfg.Guard = g.guard
+	g.Store = redisstore.New(dial(t, cfg), redisstore.Config{Timeout: patient})
+	return g
+}
+
+func (g *guarded) exchange(t testing.TB, n int) error {
+	t.Helper()
+	_, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{visit(n, int64(n))})
+	return err
+}
+
+// TestEmptiedStoreIsNoticedByTheCallThatReadsIt: and by that of each process, once.
+func TestEmptiedStoreIsNoticedByTheCallThatReadsIt(t *testing.T) {
+	for _, server := range withCluster() {
+		t.Run(server.name, func(t *testing.T) {
+			cfg := server.start(t)
+			one, other := newGuarded(t, cfg, "one"), newGuarded(t, cfg, "other")
+			for n := range 5 {
+				if err := errors.Join(one.exchange(t, n), other.exchange(t, n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			flush(t, cfg)
+			for _, g := range []*guarded{one, other} {
+				if err := g.exchange(t, 1); !errors.Is(err, redisstore.ErrLost) {
+					t.Fatalf("what is left of an emptied store is taken, with the error %v", err)
+				}
+				for n := range 3 {
+					if err := g.exchange(t, n); err != nil && !cfg.Cluster { // there, each part notices by itself
+						t.Fatalf("a loss that is known is told again: %v", err)
+					}
+				}
+			}
+			if one.told == 0 || other.told == 0 {
+				t.Errorf("%d and %d were told", one.told, other.told)
+			}
+		})
+	}
+}
+
+func flush(t testing.TB, cfg redisstore.DialConfig) {
+	t.Helper()
+	for _, addr := range cfg.Addrs {
+		if err := dial(t, redisstore.DialConfig{Addrs: []string{addr}, Timeout: patient}).FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRestartWithAnOlderStateIsNoticed: the server wrote its state down, took more, and came back with what it had written down.
+func TestRestartWithAnOlderStateIsNoticed(t *testing.T) {
+	server := redistest.Start(t)
+	g := newGuarded(t, redisstore.DialConfig{Addrs: []string{server.Addr()}, Timeout: patient}, "one")
+	if err := g.exchange(t, 1); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("SAVE")
+	if err := g.exchange(t, 2); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	server.Restart()
+	err := g.exchange(t, 3)
+	for tries := 0; err != nil && !errors.Is(err, redisstore.ErrLost) && tries < 10; tries++ {
+		err = g.exchange(t, 3) // connections of before are dead
+	}
+	if !errors.Is(err, redisstore.ErrLost) || g.told != 1 {
+		t.Errorf("a server that lost its last second gives %v, and %d were told", err, g.told)
+	}
+}
+
+// TestLateReplyIsNoLoss: a pipeline whose reply was lost may have been done or not.
+func TestLateReplyIsNoLoss(t *testing.T) {
+	m := miniredis.RunT(t)
+	g := newGuarded(t, redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: patient}, "one")
+	for n := range 3 {
+		m.SetError("LOADING Redis is loading the dataset in memory")
+		if err := g.exchange(t, n); err == nil || errors.Is(err, redisstore.ErrLost) {
+			t.Fatalf("a refusal is told as %v", err)
+		}
+		m.SetError("")
+		for range 3 {
+			if err := g.exchange(t, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := m.Incr("verdict:fence:{18}:one", 1); err != nil { // as a pipeline leaves it that was done without a reply
+			t.Fatal(err)
+		}
+	}
+	if g.told != 0 {
+		t.Errorf("%d losses are told", g.told)
+	}
+}
+
+// TestMarksAreWrittenBehindTheCommands, with the pipeline that carries them, and tell what stood there before.
+func TestMarksAreWrittenBehindTheCommands(t *testing.T) {
+	m := miniredis.RunT(t)
+	g := newGuarded(t, redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: patient}, "one")
+	mark := func(next int64) *redisstore.Marking {
+		ctx, marking := g.guard.Marking(t.Context(), []redisstore.Mark{{Topic: "orders", Partition: 3, Next: next, Millis: 7}}, time.Hour)
+		if _, err := storetest.Exchange(ctx, g, []preprocess.Visit{visit(int(next), next)}); err != nil {
+			t.Fatal(err)
+		}
+		return marking
+	}
+	if first := mark(10); !first.Sent() || len(first.Older()) != 0 {
+		t.Errorf("the first mark was sent: %v, and found %v", first.Sent(), first.Older())
+	}
+	second := mark(20)
+	if diff := cmp.Diff([]redisstore.Mark{{Topic: "orders", Partition: 3, Next: 10, Millis: 7}}, second.Older()); diff != "" || !second.Sent() {
+		t.Errorf("the second found (-want +got):\n%s", diff)
+	}
+	if ttl := m.TTL("verdict:at:{orders/3}"); ttl != time.Hour {
+		t.Errorf("a mark lives for %s", ttl)
+	}
+	m.FlushAll()
+	ctx, third := g.guard.Marking(t.Context(), []redisstore.Mark{{Topic: "orders", Partition: 3, Next: 30}}, time.Hour)
+	if _, err := storetest.Exchange(ctx, g, []preprocess.Visit{visit(30, 30)}); !errors.Is(err, redisstore.ErrLost) || !third.Sent() || len(third.Older()) != 0 {
+		t.Errorf("after a loss: %v, sent %v, found %v", err, third.Sent(), third.Older())
+	}
+}
