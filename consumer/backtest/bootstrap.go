@@ -21,10 +21,11 @@ type replicate struct {
 	area, average     float64
 	precision, recall float64   // at the budget
 	atK, cardAtK      []float64 // means over days, one for each of TopK
+	roc, pr           []float64 // heights of the curves at the places of their bands; nil where there is no such curve
 }
 
-// resample returns the replicates of a sample in order.
-func (s *sample) resample(of *counted, cfg *Config) []replicate {
+// resample returns the replicates of a sample in order. Rates and recalls are the places of the bands.
+func (s *sample) resample(of *counted, cfg *Config, rates, recalls []float64) []replicate {
 	all := make([]replicate, cfg.Bootstrap)
 	ranked := s.ranking()
 	var next atomic.Int64
@@ -32,13 +33,16 @@ func (s *sample) resample(of *counted, cfg *Config) []replicate {
 	for range min(runtime.GOMAXPROCS(0), cfg.Bootstrap) {
 		wg.Go(func() {
 			weights, left := make([]uint8, len(of.keys)), make([]uint8, len(of.keys))
+			stops := make([]stop, 0, len(ranked.blocks))
 			for {
 				b := int(next.Add(1)) - 1
 				if b >= cfg.Bootstrap {
 					return
 				}
 				draw(weights, of.keys, cfg.Seed, b)
-				all[b] = s.measure(cfg, ranked, weights, left)
+				stops = ranked.stops(weights, stops)
+				all[b] = s.measure(cfg, stops, weights, left)
+				all[b].roc, all[b].pr = rocAt(stops, rates), prAt(stops, recalls)
 			}
 		})
 	}
@@ -46,11 +50,11 @@ func (s *sample) resample(of *counted, cfg *Config) []replicate {
 	return all
 }
 
-// measure returns the figures of rows that weigh as their cluster does. Left is room to work in, of the same length.
-func (s *sample) measure(cfg *Config, ranked *ranking, weights, left []uint8) replicate {
+// measure returns the figures of rows that weigh as their cluster does, whose stops those are. Left is room to work in, of the same length as weights.
+func (s *sample) measure(cfg *Config, stops []stop, weights, left []uint8) replicate {
 	r := replicate{atK: make([]float64, len(cfg.TopK)), cardAtK: make([]float64, len(cfg.TopK))}
 	var frauds uint64
-	r.area, r.average, frauds = ranked.rank(weights)
+	r.area, r.average, frauds = areas(stops)
 	f := s.budget(cfg.Budget, weights)
 	r.precision, r.recall = float64(ratio(float64(f.frauds), float64(f.taken))), float64(ratio(float64(f.frauds), float64(frauds)))
 	for i, k := range cfg.TopK {
@@ -63,7 +67,8 @@ func (s *sample) measure(cfg *Config, ranked *ranking, weights, left []uint8) re
 
 // whole returns the figures of the sample itself.
 func (s *sample) whole(of *counted, cfg *Config) replicate {
-	return s.measure(cfg, s.ranking(), ones(len(of.keys)), make([]uint8, len(of.keys)))
+	weights := ones(len(of.keys))
+	return s.measure(cfg, s.ranking().stops(weights, nil), weights, make([]uint8, len(of.keys)))
 }
 
 // poisson are P(X ≤ i) of a Poisson variable of mean 1, in parts of 2^32.

@@ -1,9 +1,11 @@
 package backtest_test
 
 import (
+	cmp2 "cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -176,9 +178,11 @@ func TestReplicatesAreReportsOfTheDrawnOrders(t *testing.T) {
 			rows = append(rows, r)
 		}
 	}
+	f := collect(t, cfg, rows).Candidates[0]
 	alone := cfg
 	alone.Bootstrap = -1
 	figures := make(map[string][]float64)
+	rates, precisions := make([][]float64, len(f.ROCBand)), make([][]float64, len(f.PRBand))
 	for b := range replicates {
 		var drawn []backtest.Row
 		weights := backtest.Draw(keys, cfg.Seed, b)
@@ -189,6 +193,12 @@ func TestReplicatesAreReportsOfTheDrawnOrders(t *testing.T) {
 				drawn = append(drawn, r)
 			}
 		}
+		for i, at := range f.ROCBand {
+			rates[i] = append(rates[i], foundAt(drawn, float64(at.X)))
+		}
+		for i, at := range f.PRBand {
+			precisions[i] = append(precisions[i], precisionAt(drawn, float64(at.X)))
+		}
 		f := collect(t, alone, drawn).Candidates[0]
 		for name, x := range map[string]backtest.Number{
 			"AUC": f.AUC, "average precision": f.AveragePrecision, "recall": f.Budget.Recall, "precision": f.Budget.Precision,
@@ -197,7 +207,19 @@ func TestReplicatesAreReportsOfTheDrawnOrders(t *testing.T) {
 			figures[name] = append(figures[name], float64(x))
 		}
 	}
-	f := collect(t, cfg, rows).Candidates[0]
+	if len(f.ROCBand) < 40 || len(f.PRBand) < 15 {
+		t.Errorf("bands of %d and %d places", len(f.ROCBand), len(f.PRBand))
+	}
+	for i, at := range f.ROCBand {
+		if diff := cmp.Diff(backtest.Between(rates[i]), &backtest.Interval{Low: at.Low, High: at.High}, within); diff != "" {
+			t.Errorf("frauds found where %v of honest orders are flagged (-drawn +got):\n%s", at.X, diff)
+		}
+	}
+	for i, at := range f.PRBand {
+		if diff := cmp.Diff(backtest.Between(precisions[i]), &backtest.Interval{Low: at.Low, High: at.High}, within); diff != "" {
+			t.Errorf("precision where %v of frauds are found (-drawn +got):\n%s", at.X, diff)
+		}
+	}
 	for name, got := range map[string]*backtest.Interval{
 		"AUC": f.AUCInterval, "average precision": f.APInterval, "recall": f.Budget.RecallInterval, "precision": f.Budget.PrecisionInterval,
 		"at 3": f.AtK[0].Interval, "at 10": f.AtK[1].Interval, "cards at 3": f.AtK[0].CardInterval, "cards at 10": f.AtK[1].CardInterval,
@@ -206,4 +228,50 @@ func TestReplicatesAreReportsOfTheDrawnOrders(t *testing.T) {
 			t.Errorf("%s (-drawn +got):\n%s", name, diff)
 		}
 	}
+}
+
+// cumulated counts what lies at or above each score, from the highest score on.
+func cumulated(rows []backtest.Row) (honest, frauds []float64) {
+	sorted := slices.Clone(rows)
+	slices.SortFunc(sorted, func(a, b backtest.Row) int { return cmp2.Compare(b.Scores[0], a.Scores[0]) })
+	honest, frauds = []float64{0}, []float64{0}
+	for i := range sorted {
+		if i == 0 || sorted[i].Scores[0] != sorted[i-1].Scores[0] {
+			honest, frauds = append(honest, honest[len(honest)-1]), append(frauds, frauds[len(frauds)-1])
+		}
+		if sorted[i].Label == backtest.Fraud {
+			frauds[len(frauds)-1]++
+		} else {
+			honest[len(honest)-1]++
+		}
+	}
+	return honest, frauds
+}
+
+// foundAt is the height of the ROC curve of rows, with straight lines between its points and the upper end of a vertical piece.
+func foundAt(rows []backtest.Row, rate float64) float64 {
+	honest, frauds := cumulated(rows)
+	last := len(honest) - 1
+	x := rate * honest[last]
+	y := math.NaN()
+	for i := range honest {
+		if honest[i] <= x {
+			y = frauds[i]
+		} else {
+			y += (x - honest[i-1]) / (honest[i] - honest[i-1]) * (frauds[i] - frauds[i-1])
+			break
+		}
+	}
+	return y / frauds[last]
+}
+
+// precisionAt is the precision of rows at the highest score that finds so many of the frauds.
+func precisionAt(rows []backtest.Row, recall float64) float64 {
+	honest, frauds := cumulated(rows)
+	for i := range frauds {
+		if frauds[i] > 0 && frauds[i] >= recall*frauds[len(frauds)-1]*(1-1e-12) {
+			return frauds[i] / (frauds[i] + honest[i])
+		}
+	}
+	return math.NaN()
 }

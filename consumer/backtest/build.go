@@ -46,7 +46,7 @@ func (c *Collector) Report() (*Report, error) {
 	}
 	r := &Report{Format: FormatVersion, Period: b.period(), Method: b.method(), Candidates: make([]Figures, 0, len(c.candidates)), Drift: c.drift.report(&c.cfg)}
 	for i := range c.candidates {
-		b.sides[i] = b.side(&c.candidates[i])
+		b.sides[i] = b.side(&c.candidates[i], c.cfg.Candidates[i].Review, c.cfg.Candidates[i].Reject)
 		r.Candidates = append(r.Candidates, b.candidate(i))
 	}
 	if c.cfg.Live {
@@ -64,13 +64,18 @@ func (c *Collector) Report() (*Report, error) {
 	return r, nil
 }
 
-// side makes what is told of one side.
-func (b *builder) side(of *decided) *side {
+// side makes what is told of one side, whose policy has those thresholds.
+func (b *builder) side(of *decided, inUse ...*float64) *side {
 	s := b.sample(of.score)
-	made := &side{drawn: s.resample(&b.of, &b.c.cfg), whole: s.whole(&b.of, &b.c.cfg)}
-	made.figures = b.figures(s, of, made)
+	steps := s.steps(b.c)
+	roc, pr := curves(steps)
+	rates, recalls := placesOf(roc), placesOf(pr)
+	made := &side{drawn: s.resample(&b.of, &b.c.cfg, rates, recalls), whole: s.whole(&b.of, &b.c.cfg)}
+	made.figures = b.figures(s, of, made, steps, inUse)
+	made.figures.ROC, made.figures.ROCBand = roc, bandOf(made.drawn, rates, func(r *replicate) []float64 { return r.roc })
+	made.figures.PR, made.figures.PRBand = pr, bandOf(made.drawn, recalls, func(r *replicate) []float64 { return r.pr })
 	for i := range b.fields {
-		made.segments = append(made.segments, b.bySegment(s, of, &b.fields[i]))
+		made.segments = append(made.segments, b.bySegment(s, of, &b.fields[i], inUse))
 	}
 	return made
 }
@@ -133,18 +138,16 @@ func (b *builder) candidate(i int) Figures {
 }
 
 // figures returns what is said of a sample of scores, and of the actions beside them.
-func (b *builder) figures(s *sample, of *decided, made *side) Figures {
+func (b *builder) figures(s *sample, of *decided, made *side, steps []step, inUse []*float64) Figures {
 	cfg, drawn := &b.c.cfg, made.drawn
-	steps := s.steps(b.c)
 	cal := s.calibrate()
 	f := Figures{
 		Orders: len(s.rows), Unscored: len(b.of.rows) - len(s.rows), Frauds: s.frauds, FraudPart: ratio(float64(s.frauds), float64(len(s.rows))),
 		AUC: Number(made.whole.area), AUCInterval: interval(drawn, func(r *replicate) float64 { return r.area }),
 		AveragePrecision: Number(made.whole.average), APInterval: interval(drawn, func(r *replicate) float64 { return r.average }),
 		Budget: b.atBudget(s, drawn), Brier: cal.brier, ECE: cal.ece, ECEQuantile: cal.eceQuantile, Calibration: cal.width, Quantiles: cal.quantile,
-		Thresholds: thresholds(steps, maxPoints, b.money), Scores: b.c.distribution(of.score, b.counts), Cost: missing(), ExpectedCost: missing(),
+		Thresholds: thresholds(steps, maxPoints, b.money, inUse...), Scores: b.c.distribution(of.score, b.counts), Cost: missing(), ExpectedCost: missing(),
 	}
-	f.ROC, f.PR = curves(steps)
 	f.AtK, f.Days = b.byDay(s, cfg, drawn)
 	tally := b.tally(of, b.of.rows)
 	f.Actions, f.Blocked = tally.told(b.money), tally.blocked(b.money)

@@ -159,5 +159,5 @@ func (b *builder) both(score, other []float64) *side {
 	rows := slices.DeleteFunc(slices.Clone(b.of.rows), func(row uint32) bool { return math.IsNaN(other[row]) })
 	s := b.c.sampleOf(rows, &b.of, score)
 	s.byDay(b.c, &b.of)
-	return &side{figures: Figures{Orders: len(s.rows)}, drawn: s.resample(&b.of, &b.c.cfg), whole: s.whole(&b.of, &b.c.cfg)}
+	return &side{figures: Figures{Orders: len(s.rows)}, drawn: s.resample(&b.of, &b.c.cfg, nil, nil), whole: s.whole(&b.of, &b.c.cfg)}
 }

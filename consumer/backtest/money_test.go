@@ -95,6 +95,34 @@ func TestMoneyIsThatOfAPlainCount(t *testing.T) {
 	}
 }
 
+func TestThresholdsInUseAreAmongThoseTold(t *testing.T) {
+	rows := normal(7, 3000, 1, 0.1, 1)
+	cfg := two(-1)
+	review, reject, never := 0.123456789, 1.75, 1e9
+	cfg.Candidates[0].Review, cfg.Candidates[0].Reject, cfg.Candidates[1].Reject = &review, &reject, &never
+	f := collect(t, cfg, rows).Candidates[0]
+	for _, threshold := range []float64{review, reject} {
+		want, frauds := 0, 0
+		for i := range rows {
+			if rows[i].Scores[0] >= threshold {
+				want++
+				if rows[i].Label == backtest.Fraud {
+					frauds++
+				}
+			}
+		}
+		last := backtest.Threshold{}
+		for _, at := range f.Thresholds { // falling
+			if float64(at.Score) >= threshold {
+				last = at
+			}
+		}
+		if last.Orders != want || last.Frauds != frauds {
+			t.Errorf("at %v: %d orders and %d frauds, want %d and %d", threshold, last.Orders, last.Frauds, want, frauds)
+		}
+	}
+}
+
 func TestComparisonSaysWhoFlipsAndWhatThatIsWorth(t *testing.T) {
 	cfg := benchConfig(2, true)
 	cfg.Bootstrap, cfg.Examples = -1, 5

@@ -1,6 +1,9 @@
 package backtest
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ranking is a sample's clusters in the order of its scores, cut into blocks, so that a bootstrap goes over them in plain sums: almost all rows are honest
 // ones whose score no fraud has.
@@ -45,12 +48,17 @@ func (s *sample) ranking() *ranking {
 // to ROC analysis, 2006): what scikit-learn's roc_auc_score gives. Pairs are counted in integers. The average precision is Σ (Rₙ − Rₙ₋₁) Pₙ over the different
 // scores, recall and precision being those of the orders at or above: scikit-learn's average_precision_score, without interpolation between them.
 func (r *ranking) rank(weights []uint8) (area, precision float64, frauds uint64) {
+	return areas(r.stops(weights, nil))
+}
+
+// areas returns what rank does.
+func areas(stops []stop) (area, precision float64, frauds uint64) {
 	var honest, pairs uint64 // above; pairs count 2 each
-	sum, from := 0.0, 0
-	for _, b := range r.blocks {
-		above, tied, found := weigh(r.clusters[from:b.above], weights), weigh(r.clusters[b.above:b.honest], weights), weigh(r.clusters[b.honest:b.frauds], weights)
+	sum := 0.0
+	for _, s := range stops {
+		above, tied, found := s.above-honest, s.honest-s.above, s.frauds-frauds
 		pairs += above*2*frauds + tied*(2*frauds+found)
-		frauds, honest, from = frauds+found, honest+above+tied, b.frauds
+		frauds, honest = s.frauds, s.honest
 		if found > 0 {
 			sum += float64(found) * (float64(frauds) / float64(frauds+honest))
 		}
@@ -148,6 +156,14 @@ func thin(n, limit int, length func(i int) float64) []int {
 	return append(kept, n-1)
 }
 
+// belowOrAt puts steps at or above a threshold before the others.
+func belowOrAt(s step, threshold float64) int {
+	if s.score >= threshold {
+		return -1
+	}
+	return 1
+}
+
 // curves returns the ROC and precision-recall curves, each thinned along its own length: the ROC curve's is 2, so that each point left out lies within
 // 0.006 of a kept one.
 func curves(steps []step) (roc, pr []Point) {
@@ -178,19 +194,29 @@ func curves(steps []step) (roc, pr []Point) {
 }
 
 // thresholds returns at most limit steps, thinned along recall, false positive rate and the logarithm of the number of orders above, since a policy stops
-// few of all. Money says whether rows have amounts.
-func thresholds(steps []step, limit int, money bool) []Threshold {
-	told := make([]Threshold, 0, min(len(steps), limit))
+// few of all. What lies at or above each of those in use, if given, is told beside them. Money says whether rows have amounts.
+func thresholds(steps []step, limit int, money bool, inUse ...*float64) []Threshold {
+	told := make([]Threshold, 0, min(len(steps), limit+len(inUse)))
 	if len(steps) == 0 {
 		return told
 	}
 	last := steps[len(steps)-1]
 	frauds, honest, orders := math.Max(1, float64(last.frauds)), math.Max(1, float64(last.orders-last.frauds)), math.Log1p(float64(last.orders))
-	for _, i := range thin(len(steps), limit, func(i int) float64 {
+	places := thin(len(steps), limit, func(i int) float64 {
 		a, b := &steps[i-1], &steps[i]
 		more := float64(b.frauds - a.frauds)
 		return more/frauds + (float64(b.orders-a.orders)-more)/honest + (math.Log1p(float64(b.orders))-math.Log1p(float64(a.orders)))/orders
-	}) {
+	})
+	for _, threshold := range inUse {
+		if threshold == nil {
+			continue
+		}
+		if n, _ := slices.BinarySearchFunc(steps, *threshold, belowOrAt); n > 0 {
+			places = append(places, n-1)
+		}
+	}
+	slices.Sort(places)
+	for _, i := range slices.Compact(places) {
 		t := Threshold{Score: Number(steps[i].score), Orders: steps[i].orders, Frauds: steps[i].frauds, FraudAmount: missing(), HonestAmount: missing()}
 		if money {
 			t.FraudAmount, t.HonestAmount = Number(steps[i].fraudAmount), Number(steps[i].honestAmount)

@@ -125,8 +125,10 @@ type Figures struct {
 	AUCInterval      *Interval `json:"auc_interval"`
 	AveragePrecision Number    `json:"average_precision"`
 	APInterval       *Interval `json:"average_precision_interval"`
-	ROC              []Point   `json:"roc"` // X false positive rate, Y true positive rate; at most 400 points
-	PR               []Point   `json:"pr"`  // X recall, Y precision
+	ROC              []Point   `json:"roc"`      // X false positive rate, Y true positive rate; at most 400 points
+	PR               []Point   `json:"pr"`       // X recall, Y precision
+	ROCBand          []Band    `json:"roc_band"` // at most 60 places of the curve; empty where there are no intervals
+	PRBand           []Band    `json:"pr_band"`
 
 	AtK    []AtK    `json:"at_k"` // one for each of TopK
 	Budget AtBudget `json:"at_budget"`
@@ -158,6 +160,13 @@ type Point struct {
 	X     Number `json:"x"`
 	Y     Number `json:"y"`
 	Score Number `json:"score"`
+}
+
+// Band is the interval of a curve's Y at one X. It holds for that place, not for all places at once.
+type Band struct {
+	X    Number `json:"x"`
+	Low  Number `json:"low"`
+	High Number `json:"high"`
 }
 
 // AtK is the mean over days of the precision among the k highest scores of a day. Days with fewer orders divide by k all the same.

@@ -110,7 +110,7 @@ func (b *builder) totalsOf(v *SegmentValue, rows []uint32) {
 }
 
 // bySegment returns a sample's figures in each segment.
-func (b *builder) bySegment(s *sample, of *decided, by *partition) []SegmentFigures {
+func (b *builder) bySegment(s *sample, of *decided, by *partition, inUse []*float64) []SegmentFigures {
 	parts := make([]*sample, len(by.rows))
 	for i := range parts {
 		parts[i] = &sample{}
@@ -137,7 +137,7 @@ func (b *builder) bySegment(s *sample, of *decided, by *partition) []SegmentFigu
 		tally := b.tally(of, by.rows[i])
 		f.Actions, f.Blocked = tally.told(b.money), tally.blocked(b.money)
 		f.Caught, f.CaughtPart = tally.caught(b.money)
-		f.Thresholds = thresholds(p.steps(b.c), maxSegmentPoints, b.money)
+		f.Thresholds = thresholds(p.steps(b.c), maxSegmentPoints, b.money, inUse...)
 	}
 	return told
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"verdict/consumer/backtest"
 )
 
 // A chart's drawing area in its own pixels. It is narrow, so that its letters can be read on a phone too.
@@ -43,6 +45,7 @@ type tick struct{ At, Text, Anchor string }
 type line struct {
 	Name, Class, Subject string
 	D                    string
+	Band                 string // a closed path around what the curve may be; "" draws none
 	Dots                 []dot
 	Radius               int // of Dots
 }
@@ -168,6 +171,28 @@ func (c *chart) add(l line, xs, ys []float64, dots func(i int) string) {
 	if l.D != "" {
 		c.Lines = append(c.Lines, l)
 	}
+}
+
+// band returns a closed path around what lies between two heights at each place.
+func (c *chart) band(all []backtest.Band) string {
+	if len(all) < 2 {
+		return ""
+	}
+	x, y := c.x(), c.y()
+	var d strings.Builder
+	pen := "M"
+	at := func(b *backtest.Band, height backtest.Number) {
+		d.WriteString(pen + px(x.at(float64(b.X))) + " " + px(y.at(float64(height))))
+		pen = "L"
+	}
+	for i := range all {
+		at(&all[i], all[i].High)
+	}
+	for i := range slices.Backward(all) {
+		at(&all[i], all[i].Low)
+	}
+	d.WriteString("Z")
+	return d.String()
 }
 
 // stairs turns values of bins, which begin at from and end at to, into the points of a staircase; where bins are left out it falls to zero.

@@ -23,21 +23,31 @@ func curvePoints(points []backtest.Point, subjects int) (xs, ys []float64) {
 	return xs, ys
 }
 
-func roc(all []subject) *chart {
+func roc(r *backtest.Report, all []subject) *chart {
 	c := &chart{
 		ID: "roc", Title: "ROC curve", About: "Share of frauds found against share of honest orders flagged, over all thresholds.",
 		X: axis{Label: "Honest orders flagged", Kind: percents, Hi: 1}, Y: axis{Label: "Frauds found", Kind: percents, Hi: 1},
 		Diagonal: "M" + strconv.Itoa(plotLeft) + " " + strconv.Itoa(plotBottom) + "L" + strconv.Itoa(plotRight) + " " + strconv.Itoa(plotTop),
 	}
-	c.Note = "The faint line is what chance would find."
+	c.Note = "The faint line is what chance would find." + bands(r, all)
 	c.lay()
 	c.Table = &table{Caption: "ROC curve in figures", Head: []string{"Candidate", "Score at or above", "Honest orders flagged", "Frauds found"}}
 	for _, s := range all {
 		xs, ys := curvePoints(s.F.ROC, len(all))
-		c.add(line{Name: s.Name + ", AUC " + rate(float64(s.F.AUC)), Class: s.Class, Subject: s.Key}, xs, ys, nil)
+		c.add(line{Name: s.Name + ", AUC " + rate(float64(s.F.AUC)), Class: s.Class, Subject: s.Key, Band: c.band(s.F.ROCBand)}, xs, ys, nil)
 		c.Table.points(s, s.F.ROC)
 	}
 	return c
+}
+
+// bands says what the shaded bands are, if there are any.
+func bands(r *backtest.Report, all []subject) string {
+	for _, s := range all {
+		if len(s.F.ROCBand) > 1 || len(s.F.PRBand) > 1 {
+			return " Shaded: the " + part(r) + " interval at each place."
+		}
+	}
+	return ""
 }
 
 func (t *table) points(s subject, points []backtest.Point) {
@@ -65,11 +75,12 @@ func precisionRecall(r *backtest.Report, all []subject) *chart {
 		c.Diagonal = "M" + strconv.Itoa(plotLeft) + " " + at + "L" + strconv.Itoa(plotRight) + " " + at
 		c.Note = "The faint line is what chance would reach: " + percent(base) + "."
 	}
+	c.Note += bands(r, all)
 	c.lay()
 	c.Table = &table{Caption: "Precision and recall in figures", Head: []string{"Candidate", "Score at or above", "Frauds found", "Frauds among the flagged"}}
 	for _, s := range all {
 		xs, ys := curvePoints(s.F.PR, len(all))
-		c.add(line{Name: s.Name + ", AP " + rate(float64(s.F.AveragePrecision)), Class: s.Class, Subject: s.Key}, xs, ys, nil)
+		c.add(line{Name: s.Name + ", AP " + rate(float64(s.F.AveragePrecision)), Class: s.Class, Subject: s.Key, Band: c.band(s.F.PRBand)}, xs, ys, nil)
 		c.Table.points(s, s.F.PR)
 	}
 	return c

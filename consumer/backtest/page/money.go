@@ -2,6 +2,7 @@ package page
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"verdict/consumer/backtest"
@@ -129,7 +130,7 @@ func newWhatIf(r *backtest.Report, all []subject) *whatIf {
 			continue
 		}
 		set := whatSet{Key: s.Key, Name: s.Name, Review: finite(s.F.Review), Reject: finite(s.F.Reject), Of: map[string]whatSteps{}}
-		set.Of[""] = stepsOf(s.F.Thresholds, 2400/max(6, len(all)), s.F.Orders, s.F.Frauds, float64(r.Period.Amount), float64(r.Period.FraudAmount))
+		set.Of[""] = stepsOf(s.F, s.F.Thresholds, 2400/max(6, len(all)), s.F.Orders, s.F.Frauds, float64(r.Period.Amount), float64(r.Period.FraudAmount))
 		for f, field := range r.Segments {
 			for v := range field.Values {
 				value := &field.Values[v]
@@ -141,7 +142,7 @@ func newWhatIf(r *backtest.Report, all []subject) *whatIf {
 					}
 				}
 				if figures != nil && len(figures.Thresholds) > 0 {
-					set.Of[segmentKey(f, v)] = stepsOf(figures.Thresholds, atMost, figures.Orders, value.Frauds, float64(value.Amount), float64(value.FraudAmount))
+					set.Of[segmentKey(f, v)] = stepsOf(s.F, figures.Thresholds, atMost, figures.Orders, value.Frauds, float64(value.Amount), float64(value.FraudAmount))
 				}
 			}
 		}
@@ -153,9 +154,23 @@ func newWhatIf(r *backtest.Report, all []subject) *whatIf {
 	return w
 }
 
-func stepsOf(at []backtest.Threshold, atMost, orders, frauds int, amount, fraud float64) whatSteps {
+// stepsOf returns some of the steps, those of the policy's own thresholds among them.
+func stepsOf(of *backtest.Figures, at []backtest.Threshold, atMost, orders, frauds int, amount, fraud float64) whatSteps {
 	s := whatSteps{N: orders, F: frauds, FM: cents(fraud), HM: cents(amount - fraud)}
-	for _, i := range spread(len(at), atMost) {
+	places := spread(len(at), atMost)
+	for _, threshold := range []*float64{of.Review, of.Reject} {
+		if threshold == nil {
+			continue
+		}
+		for i := range slices.Backward(at) {
+			if float64(at[i].Score) >= *threshold {
+				places = append(places, i)
+				break
+			}
+		}
+	}
+	slices.Sort(places)
+	for _, i := range slices.Compact(places) {
 		t := at[i]
 		if t.Score.Missing() || math.IsInf(float64(t.Score), 0) {
 			continue
@@ -174,11 +189,19 @@ func finite(v *float64) *float64 {
 	return v
 }
 
-// digits keeps five digits of a score, which no slider shows more of.
+// digits keeps five digits of a score, which no slider shows more of. It rounds down, so that a score lies at or above a threshold of so many digits when it did.
 func digits(v float64) float64 {
 	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 5, 64), 64)
 	if err != nil {
 		return v // unreachable: it was written as a number
+	}
+	if short <= v || short == 0 {
+		return short
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(short)))-4)
+	short, err = strconv.ParseFloat(strconv.FormatFloat(short-unit, 'g', 5, 64), 64)
+	if err != nil {
+		return v // unreachable, as above
 	}
 	return short
 }

@@ -58,7 +58,7 @@ func newView(r *backtest.Report) *view {
 	v.Coverage, v.Gate = part(r), clean(r.Provenance.Require)
 	v.Figures = newFigures(r, all)
 	v.Gains = newGains(r, all)
-	v.Curves = []*chart{roc(all), precisionRecall(r, all)}
+	v.Curves = []*chart{roc(r, all), precisionRecall(r, all)}
 	v.Daily, v.AtK, v.Days = daily(r, all), atK(r, all), dayTable(r, all)
 	v.Money = moneyCharts(r, all)
 	v.Actions = actions(all)
