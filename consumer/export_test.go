@@ -1,5 +1,13 @@
 package consumer
 
+import "verdict/schemas"
+
+// DeadLetterOf returns what is written of a record that can never be decided.
+func DeadLetterOf(r *Record, code, detail string) Message {
+	l := letter{record: r, stage: "VALUE_CONVERTER", why: &schemas.Malformed{Code: code, Detail: detail}}
+	return l.message()
+}
+
 // Drift adds scores of a champion and a challenger one by one, and returns every population stability index on the way.
 func Drift(champion, challenger []float64) []float64 {
 	var r drift

@@ -65,6 +65,7 @@ func (c *Config) validateKafka(v *faults) {
 		{"decisions", k.Topics.Decisions},
 		{"replies", k.Topics.Replies},
 		{"orders_dlq", k.Topics.DeadLetters},
+		{"orders_dlq_done", k.Topics.ResolvedOr()},
 	} {
 		v.must(topicName.MatchString(t.name) && t.name != "." && t.name != "..", "kafka.topics.%s: %q is not a topic name", t.key, t.name)
 		same := strings.ReplaceAll(t.name, "_", ".") // brokers take names that differ in these alone for one

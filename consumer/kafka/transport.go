@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,11 @@ type Topics struct {
 	Decisions   string `koanf:"decisions"`
 	Replies     string `koanf:"replies"`
 	DeadLetters string `koanf:"orders_dlq"`
+	Resolved    string `koanf:"orders_dlq_done"` // which dead letters are done with, for verdict dlq; empty is orders_dlq + ".done"
 }
+
+// ResolvedOr returns the name of the topic that says which dead letters are done with.
+func (t *Topics) ResolvedOr() string { return cmp.Or(t.Resolved, t.DeadLetters+".done") }
 
 // TransportConfig is what a Transport is made of.
 type TransportConfig struct {
