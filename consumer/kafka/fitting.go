@@ -23,7 +23,7 @@ type fitting struct {
 
 const (
 	codeTooLarge  = "decision_too_large"
-	headerOmitted = "verdict.error.value_bytes" // on a dead letter without its value: how long that was
+	headerOmitted = consumer.HeaderValueBytes
 )
 
 // smaller returns what is written in the place of a record that is too large, nil when there is nothing smaller. The records that it may have been made of
