@@ -76,6 +76,9 @@ func (c *Connection) options() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.BootstrapServers...), kgo.ClientID(id), kgo.Rack(c.ClientRack), kgo.RetryBackoffFn(backoff),
 		kgo.ProducerLinger(c.Linger), // the client's own default of 10 ms costs 6 ms at p50
+		// What a leader refused (it has just moved, its replicas are not in sync) is tried again when the metadata were looked up anew. The client's default lets
+		// 5 s pass between two looks, and all that time the partition stands still.
+		kgo.MetadataMinAge(250 * time.Millisecond),
 	}
 	if c.Log != nil {
 		opts = append(opts, kgo.WithLogger(kslog.New(c.Log)))

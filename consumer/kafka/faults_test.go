@@ -42,8 +42,8 @@ func newFaulty(t *testing.T, brokers int) *faulty {
 	}
 	t.Cleanup(raw.Close)
 	return &faulty{
-		Cluster: c, raw: raw, renewed: prometheus.NewCounter(prometheus.CounterOpts{Name: "renewed_total"}),
-		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "letters_total"}, []string{"code"}),
+		Cluster: c, raw: raw, renewed: prometheus.NewCounter(prometheus.CounterOpts{Name: "renewed_total", Help: "Renewed."}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "letters_total", Help: "Letters."}, []string{"code"}),
 	}
 }
 
@@ -229,13 +229,23 @@ func limited(t *testing.T) context.Context {
 	return ctx
 }
 
+// eachDelivery runs a test with both deliveries.
+func eachDelivery(t *testing.T, test func(t *testing.T, exactly bool, set func(*kafka.TransportConfig))) {
+	t.Helper()
+	t.Run("at_least_once", func(t *testing.T) { test(t, false, nil) })
+	t.Run("exactly_once", func(t *testing.T) {
+		test(t, true, func(cfg *kafka.TransportConfig) { cfg.TransactionalID = "scorer" })
+	})
+}
+
 func TestADecisionThatIsTooLargeBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		limit int // of orders.dlq
 		value string
 	}{{"with its value", 100_000, "large"}, {"without, where that is too large as well", 1600, ""}} {
-		t.Run(test.name, func(t *testing.T) {
+		eachDelivery(t, func(t *testing.T, _ bool, set func(*kafka.TransportConfig)) {
+			t.Log(test.name)
 			ctx := limited(t)
 			f := newFaulty(t, 1)
 			f.limit(t, ctx, "decisions", 700)
@@ -251,7 +261,7 @@ func TestADecisionThatIsTooLargeBecomesADeadLetterAndTheOthersGoOn(t *testing.T)
 				}
 				return 100 // five of them are too large for one batch, each by itself is not
 			}
-			running(t, ctx, f.transport(t, nil), size, func() { f.committed(t, ctx, 0, 5) })
+			running(t, ctx, f.transport(t, set), size, func() { f.committed(t, ctx, 0, 5) })
 			if got := f.written(t, ctx, "decisions"); len(got) != 4 {
 				t.Errorf("decisions: %.60q", texts(got))
 			}
@@ -281,6 +291,87 @@ func (f *faulty) limit(t *testing.T, ctx context.Context, topic string, bytes in
 		t.Fatal(err)
 	}
 }
+
+// once says how the records of a run of n orders are not each decided once: exactly, or at least.
+func once(records []*kgo.Record, orders []string, exactly bool) error {
+	seen := map[string]int{}
+	for _, r := range records {
+		seen[string(r.Value)]++
+	}
+	for _, o := range orders {
+		if n := seen["decided "+o]; n == 0 || exactly && n > 1 {
+			return fmt.Errorf("order %s has %d decisions", o, n)
+		}
+	}
+	if len(seen) != len(orders) {
+		return fmt.Errorf("%d decisions of %d orders", len(seen), len(orders))
+	}
+	return nil
+}
+
+// TestNoFaultOfTheBrokersLosesAnOrder plants one fault after the other under a transport at work. With transactions each order has one decision, whatever happens.
+func TestNoFaultOfTheBrokersLosesAnOrder(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, exactly bool, set func(*kafka.TransportConfig)) {
+		for name, faults := range map[string][]kfake.Fault{
+			"EndTxn unknown":              {{Keys: keys(kmsg.EndTxn), TopLevel: true, Err: kerr.UnknownServerError, Count: 2}},
+			"EndTxn not coordinator":      {{Keys: keys(kmsg.EndTxn), TopLevel: true, Err: kerr.NotCoordinator, Count: 3}},
+			"EndTxn timed out":            {{Keys: keys(kmsg.EndTxn), TopLevel: true, Err: kerr.RequestTimedOut, Count: 2}},
+			"EndTxn concurrent":           {{Keys: keys(kmsg.EndTxn), TopLevel: true, Err: kerr.ConcurrentTransactions, Count: 5}},
+			"EndTxn abortable":            {{Keys: keys(kmsg.EndTxn), TopLevel: true, Err: kerr.TransactionAbortable, Count: 1}},
+			"InitProducerID concurrent":   {{Keys: keys(kmsg.InitProducerID), TopLevel: true, Err: kerr.ConcurrentTransactions, Count: 5}},
+			"InitProducerID not allowed":  {{Keys: keys(kmsg.InitProducerID), TopLevel: true, Err: kerr.TransactionalIDAuthorizationFailed, Count: 2}},
+			"Produce not leader":          {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.NotLeaderForPartition, Count: 5}},
+			"Produce not enough replicas": {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.NotEnoughReplicas, Count: 5}},
+			"Produce after append":        {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.NotEnoughReplicasAfterAppend, Count: 2}},
+			"Produce not allowed":         {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.TopicAuthorizationFailed, Count: 2}},
+			"Produce stale epoch":         {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.InvalidProducerEpoch, Count: 1}},
+			"Produce out of sequence":     {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.OutOfOrderSequenceNumber, Count: 1}},
+			"Produce unknown id":          {{Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.UnknownProducerID, Count: 1}},
+			"TxnOffsetCommit unstable":    {{Keys: keys(kmsg.TxnOffsetCommit), Err: kerr.CoordinatorLoadInProgress, Count: 2}},
+			"TxnOffsetCommit stale":       {{Keys: keys(kmsg.TxnOffsetCommit), Err: kerr.IllegalGeneration, Count: 1}},
+			"TxnOffsetCommit epoch":       {{Keys: keys(kmsg.TxnOffsetCommit), Err: kerr.InvalidProducerEpoch, Count: 1}},
+			"OffsetCommit not there":      {{Keys: keys(kmsg.OffsetCommit), Err: kerr.NotCoordinator, Count: 3}},
+			"OffsetFetch not coordinator": {{Keys: keys(kmsg.OffsetFetch), Err: kerr.NotCoordinator, Count: 3}},
+			"Heartbeat rebalance":         {{Keys: keys(kmsg.Heartbeat), TopLevel: true, Err: kerr.RebalanceInProgress, Count: 1}},
+			"Heartbeat unknown member":    {{Keys: keys(kmsg.Heartbeat), TopLevel: true, Err: kerr.UnknownMemberID, Count: 1}},
+			"Fetch not leader":            {{Keys: keys(kmsg.Fetch), Topic: "orders", Err: kerr.NotLeaderForPartition, Count: 3}},
+			"Fetch not allowed":           {{Keys: keys(kmsg.Fetch), Topic: "orders", Err: kerr.TopicAuthorizationFailed, Count: 3}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ctx := limited(t)
+				f := newFaulty(t, 1)
+				var orders []string
+				send := func(n int) {
+					for range n {
+						o := fmt.Sprint("o", len(orders))
+						orders = append(orders, o)
+						f.send(t, ctx, 0, o)
+					}
+				}
+				send(5)
+				f.Fault(faults...)
+				tr := f.transport(t, func(cfg *kafka.TransportConfig) {
+					cfg.MaxPollRecords = 3
+					if set != nil {
+						set(cfg)
+					}
+				})
+				running(t, ctx, tr, nil, func() {
+					f.committed(t, ctx, 0, 5)
+					f.Fault(faults...)
+					send(5)
+					f.committed(t, ctx, 0, 10)
+				})
+				if err := once(f.written(t, ctx, "decisions"), orders, exactly); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
+func keys(k kmsg.Key) []kmsg.Key { return []kmsg.Key{k} }
 
 func TestAProducerThatIsRefusedForGoodIsReplaced(t *testing.T) {
 	ctx := limited(t)

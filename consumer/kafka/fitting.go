@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -68,11 +67,15 @@ func headerOf(r *kgo.Record, key string) string {
 	return ""
 }
 
-// find returns the record that lies at topic/partition/offset.
+// sourceOf says where a record lies, as the header verdict.source of what it becomes does.
+func sourceOf(r *kgo.Record) string {
+	return r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
+}
+
+// find returns the record that lies at source.
 func find(among []*kgo.Record, source string) *kgo.Record {
 	for _, r := range among {
-		rest, its := strings.CutPrefix(source, r.Topic+"/")
-		if its && rest == strconv.Itoa(int(r.Partition))+"/"+strconv.FormatInt(r.Offset, 10) {
+		if sourceOf(r) == source {
 			return r
 		}
 	}

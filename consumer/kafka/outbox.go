@@ -46,8 +46,8 @@ type unsent struct {
 	err    error
 }
 
-func newOutbox() *outbox {
-	return &outbox{slots: make(chan struct{}, maxUnderway)}
+func newOutbox(fit *fitting) *outbox {
+	return &outbox{fit: fit, slots: make(chan struct{}, maxUnderway)}
 }
 
 // send begins to write records, made of those in from, and waits only while maxUnderway batches are on their way already.

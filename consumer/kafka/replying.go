@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"sync/atomic"
 	"time"
@@ -36,14 +35,13 @@ func newReplier(cfg *TransportConfig, writes *producer) *replier {
 	return r
 }
 
-// send writes a reply soon. The value is copied: the worker uses its buffers again.
+// send writes a reply soon.
 func (r *replier) send(ctx context.Context, record *kgo.Record) {
 	if r.count.Add(1) > maxReplies {
 		r.count.Add(-1)
 		r.lost.Inc()
 		return
 	}
-	record.Value = bytes.Clone(record.Value)
 	r.writes.client.TryProduce(context.WithoutCancel(ctx), record, func(record *kgo.Record, err error) {
 		r.count.Add(-1)
 		if err != nil {
@@ -68,27 +66,26 @@ func (r *replier) flush(ctx context.Context) {
 	_ = r.writes.client.Flush(ctx)
 }
 
-// split sends the replies among messages and returns the records of the others. Values are copied: the worker uses its buffers again.
-func (t *Transport) split(ctx context.Context, messages []consumer.Message) []*kgo.Record {
-	size, others := 0, 0
+// split makes records of messages, replies apart from the others. Values are copied: the worker uses its buffers again.
+func split(messages []consumer.Message, topics *Topics) (records, replies []*kgo.Record) {
+	size := 0
 	for i := range messages {
-		if messages[i].To != consumer.Replies {
-			size, others = size+len(messages[i].Value), others+1
-		}
+		size += len(messages[i].Value)
 	}
-	values, records := make([]byte, 0, size), make([]*kgo.Record, 0, others)
+	values := make([]byte, 0, size)
+	records = make([]*kgo.Record, 0, len(messages))
 	for i := range messages {
-		record := outgoing(&messages[i], &t.cfg.Topics)
-		if messages[i].To == consumer.Replies {
-			t.replies.send(ctx, record)
-			continue
-		}
+		record := outgoing(&messages[i], topics)
 		if record.Value != nil {
 			at := len(values)
 			values = append(values, record.Value...)
 			record.Value = values[at:len(values):len(values)]
 		}
-		records = append(records, record)
+		if messages[i].To == consumer.Replies {
+			replies = append(replies, record)
+		} else {
+			records = append(records, record)
+		}
 	}
-	return records
+	return records, replies
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,8 @@ type TransportConfig struct {
 	CommitInterval  time.Duration // how often offsets of finished batches are sent; 0 is 100 ms. A crash repeats that much, without effect
 	Consume         map[string]consumer.Stream
 	Topics          Topics
+	// TransactionalID, when set, has what a batch becomes published in one transaction with the offsets of its records. No other client may have the same.
+	TransactionalID string
 	RepliesLost     prometheus.Counter     // nil counts nothing
 	DeadLetters     *prometheus.CounterVec // :: code, of orders whose decision was too large; nil counts nothing
 	Renewed         prometheus.Counter     // clients that another one took the place of; nil counts nothing
@@ -50,9 +53,12 @@ type TransportConfig struct {
 type Transport struct {
 	cfg     TransportConfig
 	client  *kgo.Client
+	asked   atomic.Pointer[kgo.Client] // the same, for probes
 	probe   *Probe
 	replies *replier
-	outbox  *outbox
+	fit     *fitting
+	outbox  *outbox       // nil where tx is not
+	tx      *transactions // nil: at least once
 	polled  []*kgo.Record // of the last Poll, until they are committed
 	sending *sending      // what was published since; nil is nothing
 	batch   consumer.Batch
@@ -60,10 +66,6 @@ type Transport struct {
 
 // NewTransport connects lazily: an unreachable cluster shows at the first Poll, which waits for it.
 func NewTransport(cfg TransportConfig) (*Transport, error) {
-	opts, err := cfg.options()
-	if err != nil {
-		return nil, err
-	}
 	if cfg.SessionTimeout == 0 {
 		cfg.SessionTimeout = 10 * time.Second
 	}
@@ -72,6 +74,63 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	}
 	if cfg.CommitInterval == 0 {
 		cfg.CommitInterval = 100 * time.Millisecond
+	}
+	t := &Transport{cfg: cfg, fit: &fitting{topics: cfg.Topics, consume: cfg.Consume, letters: cfg.DeadLetters}}
+	t.probe = NewProbe(t.Ping)
+	if cfg.TransactionalID != "" {
+		t.tx = newTransactions(&t.cfg)
+		writes, err := t.writer(kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(5)) // a reply that is written twice is no harm
+		if err != nil {
+			return nil, fmt.Errorf("making a Kafka client for replies: %w", err)
+		}
+		t.replies = newReplier(&t.cfg, &producer{client: writes})
+	} else {
+		t.outbox = newOutbox(t.fit) // before the client, whose group may give up partitions at once
+	}
+	if err := t.connect(true); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// connect makes the client that is a member of the group.
+func (t *Transport) connect(measured bool) error {
+	opts, err := t.options(measured)
+	if err != nil {
+		return err
+	}
+	if t.tx != nil {
+		if t.tx.session, err = kgo.NewGroupTransactSession(append(opts, t.tx.options()...)...); err != nil {
+			return fmt.Errorf("making a Kafka client: %w", err)
+		}
+		t.client = t.tx.session.Client()
+		t.asked.Store(t.client)
+		return nil
+	}
+	opts = append(opts,
+		kgo.AutoCommitMarks(), // only what Commit marked is committed, in the background and before a partition is given up
+		kgo.AutoCommitInterval(t.cfg.CommitInterval),
+		// Of what is lost, and not given up, nothing can be committed.
+		kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {}))
+	if t.client, err = kgo.NewClient(opts...); err != nil {
+		return fmt.Errorf("making a Kafka client: %w", err)
+	}
+	t.asked.Store(t.client)
+	writes := &producer{client: t.client, group: t.client, make: func() (*kgo.Client, error) { return t.writer() }, log: t.cfg.Log, count: t.cfg.Renewed}
+	t.outbox.group, t.outbox.writes, t.replies = t.client, writes, newReplier(&t.cfg, writes)
+	return nil
+}
+
+// options are those of a member of the group.
+func (t *Transport) options(measured bool) ([]kgo.Opt, error) {
+	cfg := &t.cfg
+	c := cfg.Connection
+	if !measured {
+		c.Registry = nil
+	}
+	opts, err := c.options()
+	if err != nil {
+		return nil, err
 	}
 	topics := make([]string, 0, len(cfg.Consume))
 	for topic := range cfg.Consume {
@@ -84,8 +143,6 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.HeartbeatInterval(cfg.SessionTimeout/3),
 		kgo.BlockRebalanceOnPoll(), // a batch in work keeps its partitions until its offsets are marked
-		kgo.AutoCommitMarks(),      // only what Commit marked is committed, in the background and before a partition is given up
-		kgo.AutoCommitInterval(cfg.CommitInterval),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap in the log is an alarm: the default jumps over it in silence
 		kgo.FetchIsolationLevel(isolation()),
@@ -100,27 +157,18 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.GroupInstanceID != "" {
 		opts = append(opts, kgo.InstanceID(cfg.GroupInstanceID))
 	}
-	// The outbox is there before the client, whose group may give up partitions at once. Of what is lost, and not given up, nothing can be committed.
-	t := &Transport{cfg: cfg, outbox: newOutbox()}
-	opts = append(opts, kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {}))
-	if t.client, err = kgo.NewClient(opts...); err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
-	}
-	writes := &producer{client: t.client, group: t.client, make: t.writer, log: cfg.Log, count: cfg.Renewed}
-	t.outbox.group, t.outbox.writes, t.outbox.fit = t.client, writes, &fitting{topics: cfg.Topics, consume: cfg.Consume, letters: cfg.DeadLetters}
-	t.probe, t.replies = NewProbe(t.client.Ping), newReplier(&cfg, writes)
-	return t, nil
+	return opts, nil
 }
 
 // writer makes a client that only writes. It measures nothing: the metrics are those of the client that reads.
-func (t *Transport) writer() (*kgo.Client, error) {
+func (t *Transport) writer(more ...kgo.Opt) (*kgo.Client, error) {
 	c := t.cfg.Connection
 	c.Registry = nil
 	opts, err := c.options()
 	if err != nil {
 		return nil, err
 	}
-	return kgo.NewClient(append(opts, producing()...)...)
+	return kgo.NewClient(append(append(opts, producing()...), more...)...)
 }
 
 // isolation is which records are polled: an order of a transaction that was aborted is none.
@@ -161,7 +209,7 @@ const IdlePoll = 10 * time.Second
 func (t *Transport) poll(ctx context.Context) kgo.Fetches {
 	ctx, cancel := context.WithTimeout(ctx, IdlePoll)
 	defer cancel()
-	if t.outbox.failed(cancel) {
+	if t.tx != nil && !t.tx.settled || t.outbox != nil && t.outbox.failed(cancel) {
 		return nil
 	}
 	return t.client.PollRecords(ctx, t.most())
@@ -208,12 +256,19 @@ func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
 }
 
 // Publish sends all messages, replies first, and waits for none of them; what the brokers did not take of an earlier batch is written before, and while that
-// fails so does this. A dead letter that is larger than the broker takes is written without its value, and says so.
+// fails so does this. With transactions it waits for all, and replies are sent by Commit. A decision that is larger than the brokers take becomes a dead letter of
+// its order, and a dead letter that is so is written without its value, and says so.
 func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) error {
+	if t.tx != nil {
+		return t.begin(ctx, messages)
+	}
 	if err := t.outbox.again(ctx); err != nil {
 		return err
 	}
-	records := t.split(ctx, messages)
+	records, replies := split(messages, &t.cfg.Topics)
+	for _, r := range replies {
+		t.replies.send(ctx, r)
+	}
 	if len(records) == 0 {
 		return nil
 	}
@@ -235,8 +290,11 @@ func outgoing(m *consumer.Message, topics *Topics) *kgo.Record {
 }
 
 // Commit marks the batch as done once all that was published for it is acknowledged; its offsets are sent within CommitInterval, and before its partitions are
-// given up.
-func (t *Transport) Commit(_ context.Context, _ *consumer.Batch) error {
+// given up. With transactions it ends that of the batch and returns when the brokers have committed it, or says that the batch is read again.
+func (t *Transport) Commit(ctx context.Context, _ *consumer.Batch) error {
+	if t.tx != nil {
+		return t.end(ctx)
+	}
 	t.outbox.commit(t.sending, t.polled)
 	t.sending, t.polled = nil, nil
 	return nil
@@ -256,6 +314,12 @@ func (t *Transport) revoked(ctx context.Context, client *kgo.Client, _ map[strin
 // silent, it returns without: what was done since the last commit is then done again after the next start, without effect.
 func (t *Transport) Close(ctx context.Context) error {
 	err := within(ctx, func() error {
+		if t.tx != nil { // what is not committed is aborted by who comes next, or by the brokers
+			t.replies.flush(ctx)
+			t.tx.session.CloseAllowingRebalance()
+			t.replies.writes.close()
+			return nil
+		}
 		t.outbox.drain(ctx)
 		t.replies.flush(ctx)
 		err := t.client.CommitMarkedOffsets(ctx)
@@ -282,7 +346,7 @@ func within(ctx context.Context, call func() error) error {
 }
 
 // Ping says whether a broker answers.
-func (t *Transport) Ping(ctx context.Context) error { return t.client.Ping(ctx) }
+func (t *Transport) Ping(ctx context.Context) error { return t.asked.Load().Ping(ctx) }
 
 // Ready says why no broker answers: nil when one does. It returns within a second, and is safe to be called concurrently.
 func (t *Transport) Ready(ctx context.Context) error { return t.probe.Ready(ctx) }

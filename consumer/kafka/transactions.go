@@ -1,0 +1,254 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"verdict/consumer"
+)
+
+// transactions publish what a batch becomes, and the offsets of its records, in one transaction of the brokers: readers of committed records find all of it, or
+// nothing and the batch is read again. There is one at a time, begun when all of it is decided and ended at once, so that it is open for milliseconds.
+//
+// Replies are no part of it. They are written by a client of their own when the transaction is committed: nobody is told what is not on the topic, callers do not
+// wait until the brokers have marked the commit on each partition, and a reply that cannot be written, as strangers can ask for, makes no transaction fail.
+//
+// A transaction of which it is not known whether it was committed is never ended a second time. Its client is closed and another one asks the brokers where the
+// group stands; they tell it when everything that was under way is settled.
+type transactions struct {
+	id      string
+	timeout time.Duration // after which the brokers abort one that is open
+	session *kgo.GroupTransactSession
+	moved   atomic.Bool // partitions were taken since the last transaction ended, so that the next is aborted
+
+	// Owned by the goroutine that uses the Transport.
+	open     bool
+	began    time.Time
+	settled  bool           // the brokers know the client, and have ended what its predecessors left open
+	broken   error          // why another client is needed
+	undone   int            // transactions in a row that came to nothing
+	replies  []*kgo.Record  // of the batch at hand
+	sizes    map[string]int // :: topic/partition/offset of an order → how often what it became was too large
+	replaced int            // decisions of the batch at hand that became dead letters, as they are too large
+}
+
+// endPatience is how long a transaction may take to end before a rebalance need not wait for it any more. Who was thrown out of the group would else wait for ever.
+const endPatience = 2 * time.Second
+
+func newTransactions(cfg *TransportConfig) *transactions {
+	return &transactions{id: cfg.TransactionalID, timeout: cfg.SessionTimeout, sizes: make(map[string]int)}
+}
+
+// options are those of a client of transactions, over those of one without.
+func (x *transactions) options() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.TransactionalID(x.id), kgo.TransactionTimeout(x.timeout), kgo.RecordDeliveryTimeout(x.timeout),
+		// The next transaction often begins while the brokers still mark the end of the last one; they say so, and are asked again after this. The default of 20 ms
+		// would be most of what a transaction takes.
+		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
+		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { x.moved.Store(true) }),
+		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { x.moved.Store(true) }),
+	}
+}
+
+// settle makes another client when one is needed, and has the brokers end what was left open: until they have, they do not tell where the group stands.
+func (t *Transport) settle(ctx context.Context) error {
+	x := t.tx
+	if x.undone > 0 {
+		pause := time.NewTimer(backoff(x.undone - 1))
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if x.broken != nil {
+		if err := t.renew(ctx); err != nil {
+			return err
+		}
+	}
+	asking, cancel := context.WithTimeout(ctx, x.timeout)
+	defer cancel()
+	if _, _, err := t.client.ProducerID(asking); err != nil {
+		x.undone++
+		x.broken = err
+		return fmt.Errorf("beginning transactions as %s: %w", x.id, err)
+	}
+	x.settled = true
+	return nil
+}
+
+// renew puts another client in the place of one whose transaction ended in a way that is not known, or that can make none any more.
+func (t *Transport) renew(ctx context.Context) error {
+	x := t.tx
+	if t.cfg.Log != nil {
+		t.cfg.Log.Warn("going on with another Kafka client", "error", x.broken)
+	}
+	if t.cfg.Renewed != nil {
+		t.cfg.Renewed.Inc()
+	}
+	closing, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	old := x.session
+	measured := within(closing, func() error { old.CloseAllowingRebalance(); return nil }) == nil // else its metrics are registered still
+	t.polled, x.open, x.replies = nil, false, nil
+	x.moved.Store(false)
+	if err := t.connect(measured); err != nil {
+		return err
+	}
+	x.broken = nil
+	return nil
+}
+
+// begin opens a transaction and writes messages in it. When that fails nothing of it stays, and the error says that the batch is read again.
+func (t *Transport) begin(ctx context.Context, messages []consumer.Message) error {
+	x := t.tx
+	if len(t.polled) == 0 {
+		if x.settled {
+			return nil
+		}
+		return t.settle(ctx)
+	}
+	x.began, x.replaced = time.Now(), 0
+	if err := x.session.Begin(); err != nil {
+		x.broken = fmt.Errorf("beginning a transaction: %w", err)
+		return t.undone(x.broken)
+	}
+	x.open = true
+	records, replies := split(messages, &t.cfg.Topics)
+	x.replies = replies
+	err := t.write(ctx, records)
+	if err == nil {
+		return nil
+	}
+	return t.abort(ctx, err)
+}
+
+// write writes the records of a transaction and waits for all of them. Those that were too large before go by themselves, and then as something smaller.
+func (t *Transport) write(ctx context.Context, records []*kgo.Record) error {
+	x := t.tx
+	var together, alone []*kgo.Record
+	for _, r := range records {
+		if x.sizes[headerOf(r, consumer.HeaderOrderSource)] == 0 {
+			together = append(together, r)
+		} else {
+			alone = append(alone, r)
+		}
+	}
+	failed := x.note(t.client.ProduceSync(ctx, together...))
+	for _, r := range alone {
+		sent := r
+		for range x.sizes[headerOf(r, consumer.HeaderOrderSource)] - 1 {
+			if smaller := t.fit.smaller(sent, t.polled); smaller != nil {
+				sent = smaller
+			}
+		}
+		if sent.Topic != r.Topic {
+			x.replaced++
+		}
+		failed = errors.Join(failed, x.note(t.client.ProduceSync(ctx, sent)))
+	}
+	return failed
+}
+
+// note returns the first failure, and remembers what was too large.
+func (x *transactions) note(results kgo.ProduceResults) error {
+	var first error
+	for i := range results {
+		err := results[i].Err
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, kerr.MessageTooLarge) {
+			x.sizes[headerOf(results[i].Record, consumer.HeaderOrderSource)]++
+		}
+		if first == nil {
+			first = fmt.Errorf("writing to %s: %w", results[i].Record.Topic, err)
+		}
+	}
+	return first
+}
+
+// end commits the transaction, with the offsets of the batch in it, and then has the replies sent.
+func (t *Transport) end(ctx context.Context) error {
+	x := t.tx
+	if !x.open {
+		return nil
+	}
+	committed, err := x.finish(ctx, kgo.TryCommit)
+	moved := x.moved.Swap(false)
+	switch {
+	case committed:
+	case err != nil:
+		return t.unended(fmt.Errorf("committing a transaction: %w", err))
+	case moved:
+		return t.undone(errMoved)
+	default:
+		x.broken = errUnknown
+		return t.undone(x.broken)
+	}
+	for _, r := range t.polled {
+		delete(x.sizes, sourceOf(r))
+	}
+	if x.replaced > 0 && t.cfg.DeadLetters != nil {
+		t.cfg.DeadLetters.WithLabelValues(codeTooLarge).Add(float64(x.replaced))
+	}
+	for _, r := range x.replies {
+		t.replies.send(ctx, r)
+	}
+	x.undone, x.replies, t.polled = 0, nil, nil
+	return nil
+}
+
+var (
+	errMoved   = errors.New("partitions were given to another member of the group")
+	errUnknown = errors.New("whether a transaction was committed is not known")
+)
+
+// finish ends the open transaction.
+func (x *transactions) finish(ctx context.Context, how kgo.TransactionEndTry) (committed bool, err error) {
+	x.open = false
+	allow := time.AfterFunc(endPatience, x.session.AllowRebalance)
+	defer allow.Stop()
+	ctx, cancel := context.WithTimeout(ctx, x.timeout+5*time.Second)
+	defer cancel()
+	return x.session.End(ctx, how)
+}
+
+// abort undoes the open transaction, of which cause could not be done.
+func (t *Transport) abort(ctx context.Context, cause error) error {
+	x := t.tx
+	_, err := x.finish(ctx, kgo.TryAbort)
+	x.moved.Store(false)
+	if err != nil {
+		return t.unended(errors.Join(cause, fmt.Errorf("aborting a transaction: %w", err)))
+	}
+	return t.undone(cause)
+}
+
+// unended is for a transaction that the client could not end. Either the brokers have ended it, as it was open for too long: the process was stopped, or they were
+// away. Or another process has the same transactional id.
+func (t *Transport) unended(err error) error {
+	x := t.tx
+	if errors.Is(err, kerr.ProducerFenced) && time.Since(x.began) < x.timeout {
+		return fmt.Errorf("transactional id %s is in use by a process that started after this one, which ends so that one of them is left: %w: %w", x.id, consumer.ErrStop, err)
+	}
+	x.broken = err
+	return t.undone(err)
+}
+
+// undone says that nothing of the batch is done, and that its records are read again.
+func (t *Transport) undone(why error) error {
+	x := t.tx
+	x.undone++
+	x.settled = false
+	x.replies, t.polled = nil, nil
+	return fmt.Errorf("%w: %w", consumer.ErrLost, why)
+}
