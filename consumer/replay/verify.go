@@ -116,7 +116,9 @@ type verifier struct {
 	contents int64 // of the compared: those with the same content
 
 	entities []entity
-	reach    int64 // how far back a feature looks, in microseconds
+	classes  []class // of features
+	classOf  []int   // :: place in the vector → its features' class
+	reach    int64   // how far back a feature looks, in microseconds
 	seen     table
 	open     []unexplained
 	values   chunks // of open
@@ -140,11 +142,15 @@ type table struct {
 // unexplained is an order with other features.
 type unexplained struct {
 	id      schemas.OrderID
-	row     int32 // in the table
-	vector  int64 // of the replay
+	row     int32  // in the table
+	differs uint64 // a bit for each class with a feature that differs
+	left    uint64 // of them, those that no reason was found for
+	vector  int64  // of the replay
 	score   float64
 	action  backtest.Action
 	content uint64
+
+	degraded lack // of the replay's decision
 
 	rank   int // how good the reason is; 0: none
 	kind   string
@@ -156,7 +162,7 @@ const maxOpen = 100_000
 
 func newVerifier(cfg *Config, decided *live, judges []*judge) *verifier {
 	v := &verifier{
-		live: decided, features: cfg.Features.Version(), found: make(map[string]*Difference), reach: cfg.Features.Keep().Microseconds(), since: math.MinInt64, until: math.MaxInt64,
+		live: decided, features: cfg.Features.Version(), found: make(map[string]*Difference), since: math.MinInt64, until: math.MaxInt64,
 	}
 	if len(judges) > 0 {
 		v.scores, v.actions = judges[0].Model != nil, judges[0].Policy != nil
@@ -171,6 +177,7 @@ func newVerifier(cfg *Config, decided *live, judges []*judge) *verifier {
 		v.entities = append(v.entities, entity{name, key})
 	}
 	slices.SortFunc(v.entities, func(a, b entity) int { return strings.Compare(a.name, b.name) })
+	v.classify(cfg.Features.Influences())
 	return v
 }
 
@@ -212,13 +219,13 @@ func (v *verifier) compare(o *preprocess.Arrived, d *schemas.Decision) error {
 	case by.features.Hash != v.features.Hash && (!slices.Equal(by.names, d.Inputs.Layout.Names) || !equalBits(inputs, d.Inputs.Values)):
 		kind = OtherFeatures
 	case len(inputs) != len(d.Inputs.Values):
-		kind = Degraded
+		kind = v.why(lackFeatures, false, "", was, d)
 	case !equalBits(inputs, d.Inputs.Values):
 		return v.postpone(o, d, was)
 	case v.scores && bitsOf(was.score) != bitsOf(d.Score):
-		kind = v.why(by.model.Hash != d.Model.Hash, OtherModel, was, d)
+		kind = v.why(lackScore, by.model.Hash != d.Model.Hash, OtherModel, was, d)
 	case v.actions && was.action != action:
-		kind = v.why(by.policy.Hash != d.Policy.Hash, OtherPolicy, was, d)
+		kind = v.why(lackAction, by.policy.Hash != d.Policy.Hash, OtherPolicy, was, d)
 	default:
 		v.result.Same++
 		return nil
@@ -226,12 +233,12 @@ func (v *verifier) compare(o *preprocess.Arrived, d *schemas.Decision) error {
 	return v.tell(&told{id: o.Order.ID, kind: kind, detail: v.versions(kind, by, d), live: was, vector: d.Inputs.Values, score: d.Score, action: action})
 }
 
-// why returns the kind of a difference in what comes of the same features.
-func (v *verifier) why(other bool, kind string, was *lived, d *schemas.Decision) string {
+// why returns the kind of a difference in something: another version made it, or it could not be had.
+func (v *verifier) why(what lack, other bool, kind string, was *lived, d *schemas.Decision) string {
 	switch {
 	case other:
 		return kind
-	case was.degraded || len(d.Degraded) > 0:
+	case (was.degraded|lackOf(d.Degraded))&what != 0:
 		return Degraded
 	default:
 		return Unknown
@@ -287,10 +294,17 @@ func (v *verifier) postpone(o *preprocess.Arrived, d *schemas.Decision, was *liv
 			vector: d.Inputs.Values, score: d.Score, action: backtest.ActionOf(d.Action),
 		})
 	}
-	v.open = append(v.open, unexplained{
+	u := unexplained{
 		id: schemas.OrderID(strings.Clone(string(o.Order.ID))), row: int32(len(v.seen.at) - 1), vector: v.values.add(d.Inputs.Values), score: d.Score, action: backtest.ActionOf(d.Action),
-		content: o.Content,
-	})
+		content: o.Content, degraded: lackOf(d.Degraded),
+	}
+	for i, x := range v.live.values.at(was.vector, len(d.Inputs.Values)) {
+		if bitsOf(x) != bitsOf(d.Inputs.Values[i]) {
+			u.differs |= 1 << v.classOf[i]
+		}
+	}
+	u.left = u.differs
+	v.open = append(v.open, u)
 	return nil
 }
 
