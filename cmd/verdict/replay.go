@@ -100,12 +100,19 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	cfg.Color = os.Getenv("NO_COLOR") == ""
 	if f.out == "-" {
 		cfg.Stdout = cmd.OutOrStdout()
-	} else if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
-		return fmt.Errorf("creating the folder of --out: %w", err)
+	} else {
+		clean, err := makeFolder(f.out)
+		if err != nil {
+			return fmt.Errorf("creating the folder of --out: %w", err)
+		}
+		defer clean()
 	}
 	own, err := f.store.open(cmd.Context(), &cfg, f.config)
 	if err != nil {
 		return err
+	}
+	if own.store != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "replay: state lies under %s until the end\n", own.prefix)
 	}
 	done, err := replay.Run(cmd.Context(), cfg)
 	if left := own.close(cmd.Context()); left != nil {
@@ -113,7 +120,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	broken := (*replay.InterruptedError)(nil)
 	switch {
-	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive), errors.Is(err, replay.ErrResume):
+	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive), errors.Is(err, replay.ErrResume), errors.Is(err, replay.ErrNothing):
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	case errors.Is(err, context.Canceled) && f.out == "-":
 		return errors.New("interrupted: what stands on stdout is not all")
@@ -127,6 +134,19 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "replay:", done)
 	return answer(cmd.ErrOrStderr(), done)
+}
+
+// makeFolder makes a folder, and returns what removes it again if it was not there before and nothing came to lie in it.
+func makeFolder(dir string) (clean func(), err error) {
+	_, was := os.Stat(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
+		return nil, err
+	}
+	return func() {
+		if was != nil {
+			_ = os.Remove(dir) // it stays when it is not empty
+		}
+	}, nil
 }
 
 // replay makes the replay's configuration of the flags, and reads the files that they name.

@@ -20,12 +20,13 @@ const (
 
 // How good a reason is. A better one replaces a worse one.
 const (
-	rankNone = iota
-	rankHistory
+	rankNone       = iota
+	rankConcurrent // at about the same time: that one missed the other is but possible
+	rankHistory    // orders are missing, of whichever entity
 	rankMaybeLabel
-	rankConcurrent
 	rankLabel
 	rankArrival
+	rankOrder // an order of the same entity is missing, or another
 )
 
 // maxShared is how many of the orders in question are looked at for each entity: a hot one must not make it a matter of hours.
@@ -94,7 +95,7 @@ func (v *verifier) explain(labels *history) {
 	}
 	similar := 2*v.contents > v.result.Compared // else live's orders were in another format, and their contents say nothing
 	share := v.sharing()
-	v.byOrders(share)
+	v.byOrders(share, similar)
 	v.byLabels(share, labels)
 	v.byHistory()
 	for i := range v.open {
@@ -149,19 +150,23 @@ func (v *verifier) each(row int, share map[uint64][]int32, labels bool, do func(
 	}
 }
 
-// byOrders looks for orders that live had on the other side.
-func (v *verifier) byOrders(share map[uint64][]int32) {
+// byOrders looks for orders that live had on the other side, or with another content (where contents are similar, and so say something), or not at all.
+func (v *verifier) byOrders(share map[uint64][]int32, similar bool) {
 	for row := range v.seen.at {
 		v.each(row, share, false, func(u *unexplained, entity string, why uint64) {
 			before := row < int(u.row) // in the history
-			if row == int(u.row) || u.rank == rankArrival && u.left&why == 0 {
+			if row == int(u.row) || u.rank == rankOrder && u.left&why == 0 {
 				return // itself, or there is no better reason: of a hot entity there are many to be asked
 			}
 			a, b := v.seen.live[row], &v.live.all[v.seen.live[u.row]]
 			if a < 0 {
 				if before {
-					u.because(why, rankHistory, OtherHistory, "live has no decision of an order of the same "+entity)
+					u.because(why, rankOrder, OtherHistory, "live has no decision of an order of the same "+entity)
 				}
+				return
+			}
+			if before && similar && v.seen.other[row] {
+				u.because(why, rankOrder, OtherContent, "live had an order of the same "+entity+" with another content")
 				return
 			}
 			was := &v.live.all[a]

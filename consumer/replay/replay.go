@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -102,6 +103,11 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	broken := t.interrupted(ctx)
+	if broken == nil {
+		if err := t.nothing(&cfg); err != nil {
+			return Summary{}, err
+		}
+	}
 	if broken != nil && broken.Orders <= t.skip { // what there was stays as it is
 		return Summary{}, broken.Cause
 	}
@@ -114,6 +120,23 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return done, broken
 	}
 	return done, nil
+}
+
+// nothing says why a replay that has come to its end has nothing to tell: it was asked about what is not there.
+func (t *transport) nothing(cfg *Config) error {
+	c := &t.counts
+	switch read := c.orders.Load(); {
+	case read == 0 && c.after.Load() > 0:
+		return fmt.Errorf("%w: all %d orders of %s lie at %s or later", ErrNothing, c.after.Load(), cfg.Orders, cfg.Until.Format(time.RFC3339))
+	case read == 0:
+		return fmt.Errorf("%w: there is no record in %s", ErrNothing, cfg.Orders)
+	case t.newest.IsZero():
+		return fmt.Errorf("%w: none of the %d records of %s is an order", ErrNothing, read, cfg.Orders)
+	case t.newest.Before(cfg.Since):
+		return fmt.Errorf("%w: all %d orders of %s lie before %s", ErrNothing, read, cfg.Orders, cfg.Since.Format(time.RFC3339))
+	default:
+		return nil
+	}
 }
 
 // finish writes what can be told when all is decided, and has the files appear.

@@ -25,7 +25,7 @@ const (
 	LateLabel     = "late_label"     // a label that was known by the order's time came to live when the order was decided
 	Concurrent    = "concurrent"     // live decided an order of the same entity at about the same time on another partition
 	OtherHistory  = "other_history"  // live had decided orders that this history does not have, or the other way round
-	OtherContent  = "other_content"  // live had this order with another content
+	OtherContent  = "other_content"  // live had this order, or one of the same entity before it, with another content
 	Missing       = "not_decided"    // live has no decision of the order
 	NotReplayed   = "not_replayed"   // the history does not have an order that live decided
 	Torn          = "two_decisions"  // live has two decisions of the order, and they are not the same
@@ -42,7 +42,7 @@ var kinds = [...]struct {
 	{LateLabel, true, "a label of the same entity had not come to live yet"},
 	{Concurrent, true, "live decided an order of the same entity at about the same time, on another partition"},
 	{OtherHistory, true, "live had decided orders near it that the history lacks, or the other way round"},
-	{OtherContent, true, "live had the order with another content"},
+	{OtherContent, true, "live had the order, or one before it of the same entity, with another content"},
 	{OtherFeatures, true, "decided with another feature set"},
 	{OtherModel, true, "decided with another model"},
 	{OtherPolicy, true, "decided with another policy"},
@@ -133,10 +133,11 @@ type entity struct {
 
 // table has all orders that were replayed, in their order.
 type table struct {
-	at   []int64  // event times, microseconds since 1970
-	id   []uint64 // hashes of the ids
-	live []int32  // places of their live decisions; -1: none
-	keys []uint64 // hashes of the entities' keys, one for each entity of each order; 0: none
+	at    []int64  // event times, microseconds since 1970
+	id    []uint64 // hashes of the ids
+	live  []int32  // places of their live decisions; -1: none
+	other []bool   // whether live had the order with another content
+	keys  []uint64 // hashes of the entities' keys, one for each entity of each order; 0: none
 }
 
 // unexplained is an order with other features.
@@ -189,6 +190,7 @@ func (v *verifier) see(o *preprocess.Arrived) *lived {
 	}
 	t := &v.seen
 	t.at, t.live = append(t.at, o.Order.At.UnixMicro()), append(t.live, at)
+	t.other = append(t.other, was != nil && was.content != o.Content)
 	t.id = append(t.id, xxhash.Sum64String(string(o.Order.ID)))
 	for i := range v.entities {
 		hash := uint64(0)

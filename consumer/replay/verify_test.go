@@ -275,6 +275,18 @@ func TestVerifyKnowsThatTheHistoryBeginsLater(t *testing.T) {
 	}
 }
 
+func TestVerifyTellsWhatIsCertainBeforeWhatIsPossible(t *testing.T) {
+	// a is another order than live had, so that b's mean differs too; c of the same customer was decided elsewhere at about b's time.
+	a, b, c := order(1, "a", 0, 1), order(2, "a", 1, 1), order(3, "a", 1, 1)
+	was := decided(t, order(1, "a", 0, 9)+b+c, "")
+	was[2].Source.Partition, was[2].DecidedAt = 1, was[1].DecidedAt.Add(100*time.Millisecond)
+	others := strings.Join(strings.SplitAfter(apart(9), "\n")[4:], "") // most contents are those that live had
+	v, differences := verify(t, a+b+c+others, "", append(was, decided(t, others, "")...))
+	if diff := cmp.Diff(map[string]int64{replay.OtherContent: 3}, told(v)); diff != "" {
+		t.Errorf("%s\n%s", diff, differences)
+	}
+}
+
 func TestVerifyReadsDecisionsFromATopic(t *testing.T) {
 	s := newShop(t)
 	for i, line := range bytes.SplitAfter(written(decided(t, apart(20), "")), []byte("\n")) {
