@@ -48,6 +48,7 @@ func (c *campaign) read(t *testing.T, ctx context.Context) *readers {
 
 // tell tells the oracle of a record.
 func (r *readers) tell(t *testing.T, record *kgo.Record, now time.Time) {
+	t.Helper()
 	place := oracle.Place{Topic: record.Topic, Partition: record.Partition, Offset: record.Offset}
 	switch record.Topic {
 	case r.c.site.topic("decisions"):
@@ -89,6 +90,7 @@ func header(r *kgo.Record, key string) []byte {
 }
 
 func sourceOf(t *testing.T, r *kgo.Record) oracle.Place {
+	t.Helper()
 	p, err := oracle.ParsePlace(string(header(r, "verdict.source")))
 	if err != nil {
 		t.Errorf("a record of %s: %v", r.Topic, err)
