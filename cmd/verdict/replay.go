@@ -29,6 +29,7 @@ type replayFlags struct {
 	config                           string
 	report                           reportFlags
 	store                            replayStore
+	rate                             float64
 	resume                           bool
 }
 
@@ -81,6 +82,7 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions,report (default features, and decisions with --model or --policy)")
 	f.report.register(flags)
 	f.store.register(flags)
+	flags.Float64Var(&f.rate, "rate", 0, "read at most `N` orders a second, to spare a cluster that others use; 0: as fast as it goes")
 	flags.BoolVar(&f.resume, "resume", false, "go on with a replay that was interrupted, given the same again: its orders are read again to build state, and neither decided nor written")
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -95,6 +97,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
+	giveWay()
 	cfg.Stdin, cfg.Stderr = cmd.InOrStdin(), cmd.ErrOrStderr()
 	cfg.Terminal = term.IsTerminal(int(os.Stderr.Fd())) && cmd.ErrOrStderr() == os.Stderr
 	cfg.Color = os.Getenv("NO_COLOR") == ""
@@ -151,7 +154,10 @@ func makeFolder(dir string) (clean func(), err error) {
 
 // replay makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) replay() (replay.Config, error) {
-	cfg := replay.Config{File: f.features, Out: f.out, Resume: f.resume, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	cfg := replay.Config{File: f.features, Out: f.out, Resume: f.resume, Rate: f.rate, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	if f.rate < 0 {
+		return cfg, errors.New("--rate must not be negative")
+	}
 	reach, err := f.reach()
 	if err != nil {
 		return cfg, err

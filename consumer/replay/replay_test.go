@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -449,4 +450,17 @@ func TestParseLocationRefusesWhatItCannotRead(t *testing.T) {
 			t.Errorf("%q: error %v, want one that says %q", source, err, want)
 		}
 	}
+}
+
+func TestReplayKeepsToItsPace(t *testing.T) {
+	orders, _ := history(500)
+	dir := put(t, "orders.jsonl", orders)
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := small(t, dir)
+		cfg.Rate, cfg.Batch = 100, 50
+		done := run(t, cfg)
+		if want := time.Duration(done.Orders-50) * 10 * time.Millisecond; done.Elapsed != want { // the first batch goes at once
+			t.Errorf("%d orders at 100 a second took %v, want %v", done.Orders, done.Elapsed, want)
+		}
+	})
 }
