@@ -14,8 +14,8 @@ import (
 // made of others', and parts that say up to which offset they go, are the same as without the loss.
 type Upkeep struct {
 	// Enter is called before each try of a step, and waits while nothing is to be decided; it calls alive at least once a second meanwhile. Its error is that ctx
-	// has ended. Stale says that the store lacks something.
-	Enter func(ctx context.Context, alive func()) (stale bool, err error)
+	// has ended. Bound is step for the try; its calls fail once the store loses something. Stale says that the store lacks something already.
+	Enter func(ctx, step context.Context, alive func()) (bound context.Context, stale bool, err error)
 
 	// Mark is called in a step that is not stale, before its last call on the store or the ledger: with what it returns that call notes that the batch is applied.
 	// Marked is called after it, and notes it by itself if there was no such call. Nothing of the batch is published before.
@@ -25,25 +25,28 @@ type Upkeep struct {
 	Leave func(records []Record, done bool)
 }
 
+// attended says whether Upkeep has to do with a batch: not with one that only makes good what could not be written before.
+func (w *Worker) attended(batch *Batch) bool { return w.cfg.Upkeep != nil && len(batch.Records) > 0 }
+
 // enter waits until the batch may be worked on.
-func (w *Worker) enter(ctx context.Context, batch *Batch) (err error) {
-	if w.cfg.Upkeep == nil || len(batch.Records) == 0 {
+func (w *Worker) enter(ctx, step context.Context, batch *Batch) (bound context.Context, err error) {
+	if !w.attended(batch) {
 		w.stale = false
-		return nil
+		return step, nil
 	}
-	w.stale, err = w.cfg.Upkeep.Enter(ctx, w.alive)
-	return err
+	bound, w.stale, err = w.cfg.Upkeep.Enter(ctx, step, w.alive)
+	return bound, err
 }
 
 func (w *Worker) leave(batch *Batch, err error) {
-	if w.cfg.Upkeep != nil && len(batch.Records) > 0 {
+	if w.attended(batch) {
 		w.cfg.Upkeep.Leave(batch.Records, err == nil)
 	}
 }
 
 // keepMarked is keep, and a mark that the batch is in the store.
 func (w *Worker) keepMarked(ctx context.Context, k *work, batch *Batch) error {
-	if w.cfg.Upkeep == nil || w.stale {
+	if !w.attended(batch) || w.stale {
 		return w.keep(ctx, k)
 	}
 	ctx, marked := w.cfg.Upkeep.Mark(ctx, batch.Records)

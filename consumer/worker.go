@@ -154,10 +154,11 @@ func (w *Worker) inTurn(ctx context.Context, work func() error) error {
 // Once ctx has ended a failed step is not repeated: nothing of it was committed, so its records come again to whoever is next.
 func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	for try := 0; ; try++ {
-		if err := w.enter(ctx, batch); err != nil {
+		bound, err := w.enter(ctx, drained, batch)
+		if err != nil {
 			return nil //nolint:nilerr // ctx has ended: nothing of the batch was begun
 		}
-		err := w.step(drained, batch)
+		err = w.step(bound, batch)
 		w.leave(batch, err)
 		w.alive()
 		w.trace(drained, batch, err)

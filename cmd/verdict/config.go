@@ -111,6 +111,9 @@ type RedisConfig struct {
 	TLS       bool          `koanf:"tls"`
 	Prefix    string        `koanf:"prefix"`  // of every key
 	Timeout   time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
+	// OnLoss says what becomes of orders while Redis lacks something that it had (it was emptied, or a failover lost the last of it), until it is filled again from the
+	// topics: flag decides them by what is there (degraded: features_stale; never approved), wait lets them wait.
+	OnLoss string `koanf:"on_loss"`
 
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) `koanf:"-"` // nil dials TCP; for a network in memory
 }
@@ -215,7 +218,7 @@ func defaultConfig() Config {
 			Topics: kafka.Topics{Orders: "orders", Sync: "orders.sync", Labels: "labels", Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
 			Group:  "verdict", SessionTimeout: 10 * time.Second, MaxPollRecords: 500, CommitInterval: 100 * time.Millisecond, CreateTopics: true, Partitions: 4, ReplyPartitions: 16,
 		},
-		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond},
+		Redis:  RedisConfig{Prefix: "verdict:", Timeout: 50 * time.Millisecond, OnLoss: onLossFlag},
 		State:  StateConfig{Store: "redis", Lateness: 7 * 24 * time.Hour, Decisions: 30 * 24 * time.Hour},
 		Reload: ReloadConfig{Interval: 2 * time.Second},
 		Lanes:  LanesConfig{AsyncShare: 0.1, AsyncBatch: 25},

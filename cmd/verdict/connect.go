@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"verdict/consumer"
 	"verdict/consumer/kafka"
 	"verdict/preprocess"
@@ -21,14 +23,15 @@ type state struct {
 	store  preprocess.Store
 	look   preprocess.Looker // the same store
 	ledger consumer.Ledger
-	leases *kafka.Leases   // of reply partitions; nil where there is one process alone
-	kept   consumer.Ledger // the same ledger for the API's look-ups, by connections of its own: a thousand callers must not keep a lane's pipeline waiting for one
+	client redis.UniversalClient // of the store and the ledger; nil in memory
+	leases *kafka.Leases         // of reply partitions; nil where there is one process alone
+	kept   consumer.Ledger       // the same ledger for the API's look-ups, by connections of its own: a thousand callers must not keep a lane's pipeline waiting for one
 	ping   func(context.Context) error
 	close  func() error
 }
 
-// openState makes the clients; nothing is asked of a server yet. Features nil serves no set, and only looks.
-func openState(cfg *Config, features *preprocess.FeatureSet) *state {
+// openState makes the clients; nothing is asked of a server yet. Features nil serves no set, and only looks. Guard nil notices no loss.
+func openState(cfg *Config, features *preprocess.FeatureSet, guard *redisstore.Guard) *state {
 	if cfg.State.Store == "memory" {
 		store, ledger := memstore.New(memstore.Config{}), consumer.NewMemLedger(0)
 		return &state{
@@ -36,11 +39,13 @@ func openState(cfg *Config, features *preprocess.FeatureSet) *state {
 			ping: func(context.Context) error { return nil }, close: func() error { return nil },
 		}
 	}
-	client, callers := redisstore.Dial(dialConfig(&cfg.Redis)), redisstore.Dial(dialConfig(&cfg.Redis))
+	guarded := dialConfig(&cfg.Redis)
+	guarded.Guard = guard
+	client, callers := redisstore.Dial(guarded), redisstore.Dial(dialConfig(&cfg.Redis))
 	ledger := consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}
 	store := redisstore.New(client, storeConfig(cfg, features))
 	return &state{
-		store: store, look: store,
+		store: store, look: store, client: client,
 		ledger: consumer.NewRedisLedger(client, ledger),
 		kept:   consumer.NewRedisLedger(callers, ledger),
 		leases: kafka.NewLeases(kafka.LeasesConfig{Client: client, Prefix: cfg.Redis.Prefix, Timeout: cfg.Redis.Timeout}),

@@ -24,6 +24,7 @@ func (s *service) preview(ctx context.Context, order schemas.Order, content uint
 	if err != nil {
 		return schemas.Preview{}, err
 	}
+	vector.Stale = s.keeper != nil && !s.keeper.Whole()
 	e, err := s.parts.scorer.Explain(&order, &vector)
 	if err != nil {
 		return schemas.Preview{}, err

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"time"
 
@@ -49,9 +49,11 @@ type rebuilding struct {
 	cfg    Config
 	parts  *parts
 	store  *redisstore.Store
+	notice *redisstore.Bulletin
 	ledger consumer.Ledger
 	log    *slog.Logger
 	ends   kafka.Offsets
+	read   kafka.Offsets // up to where orders and labels were read
 	began  time.Time
 	err    io.Writer
 }
@@ -64,6 +66,7 @@ func (f *rebuildFlags) run(c *cobra.Command) error {
 	client := redisstore.Dial(dialConfig(&r.cfg.Redis))
 	redis.SetLogger(redisLog{r.log})
 	r.store = redisstore.New(client, storeConfig(&r.cfg, r.parts.features))
+	r.notice = newBulletin(&r.cfg, r.parts.features, client, "")
 	r.ledger = consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Prefix: r.cfg.Redis.Prefix, Keep: r.cfg.State.Decisions, Timeout: r.cfg.Redis.Timeout})
 	err := r.run(c.Context(), f, c.OutOrStdout())
 	if c.Context().Err() != nil {
@@ -109,6 +112,9 @@ func (r *rebuilding) run(ctx context.Context, f *rebuildFlags, out io.Writer) er
 	if err == nil {
 		err = r.store.Complete(ctx)
 	}
+	if err == nil {
+		err = r.declare(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,13 +133,8 @@ func (r *rebuilding) bound(ctx context.Context, to string) (err error) {
 	case "end":
 		return nil
 	case "committed":
-		r.ends = make(kafka.Offsets)
-		for group, topics := range map[string][]string{r.cfg.Kafka.Group: {t.Orders, t.Labels}, r.cfg.Kafka.Group + ".sync": {t.Sync}} {
-			offsets, err := kafka.Committed(ctx, r.cfg.Kafka.Connection, group, topics...)
-			if err != nil && !errors.Is(err, kafka.ErrNoCommits) { // of one lane there may have been none
-				return err
-			}
-			maps.Copy(r.ends, offsets)
+		if r.ends, err = committed(ctx, &r.cfg, r.cfg.Kafka.Connection); err != nil {
+			return err
 		}
 		if len(r.ends) == 0 {
 			return fmt.Errorf("group %s has committed nothing in %s, %s or %s: --to says where to end", r.cfg.Kafka.Group, t.Orders, t.Sync, t.Labels)
@@ -161,6 +162,7 @@ func (r *rebuilding) readOrders(ctx context.Context) (backfill.Summary, error) {
 		return backfill.Summary{}, err
 	}
 	defer history.Close()
+	r.read = history.Ends()
 	run, err := backfill.New(backfill.Config{
 		History: history, Features: r.parts.features, Orders: r.parts.orders, Labels: r.parts.labels, Events: r.cfg.Events.times(),
 		Topics: []string{t.Orders, t.Sync}, Lateness: r.cfg.State.Lateness, Log: r.log,
@@ -173,6 +175,20 @@ func (r *rebuilding) readOrders(ctx context.Context) (backfill.Summary, error) {
 	err = run.Run(ctx)
 	told.End()
 	return run.Summary(), err
+}
+
+// declare says that the store has everything up to where it was read, so that a scorer which starts need not look for itself.
+func (r *rebuilding) declare(ctx context.Context) error {
+	var marks []redisstore.Mark
+	for topic, partitions := range r.read {
+		for number, next := range partitions {
+			marks = append(marks, redisstore.Mark{Topic: topic, Partition: number, Next: next, Millis: r.began.UnixMilli()})
+		}
+	}
+	if err := r.notice.SetMarks(ctx, marks); err != nil {
+		return err
+	}
+	return r.notice.Declare(ctx, rand.Text())
 }
 
 // readDecisions brings the first decisions back, of the orders that lie before the end.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"verdict/cmd/verdict/internal/upkeep"
 	"verdict/consumer"
 	"verdict/consumer/kafka"
 	"verdict/preprocess"
@@ -70,7 +71,8 @@ type service struct {
 	tracing *tracing
 
 	state    *state
-	caller   *kafka.Caller // of the API, once its reply partition is found
+	keeper   *upkeep.Keeper // of the store; nil where nothing is scored, or the store is memory
+	caller   *kafka.Caller  // of the API, once its reply partition is found
 	desk     *await.Desk
 	loops    consumer.Watch                  // of the lanes
 	brokers  atomic.Pointer[kafka.Transport] // of the lane of waiting callers, once it is opened: whom a process without the API asks whether Kafka is there
@@ -215,7 +217,7 @@ func (s *service) listenAddress() string {
 
 // connect waits for Kafka and the store, makes missing topics, and finds the reply partition.
 func (s *service) connect(ctx context.Context) error {
-	s.state = openState(&s.cfg, s.parts.features)
+	s.openStore()
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return awaitReady(ctx, s.log, "the store", s.state.ping) })
 	all.Go(func() error {
@@ -262,6 +264,9 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	if !s.scores {
 		return
 	}
+	if s.keeper != nil {
+		lanes.Go(func() error { return s.keeper.Run(ctx) })
+	}
 	t := s.cfg.Kafka.Topics
 	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
 	turns := consumer.NewPrecedence(consumer.PrecedenceConfig{Share: s.cfg.Lanes.AsyncShare, Batch: s.cfg.Lanes.AsyncBatch})
@@ -293,6 +298,9 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				Scorer: s.parts.scorer, Ledger: s.state.ledger, Decisions: decisions, Events: s.cfg.Events.times(),
 				Lane: lane.name, Topics: []string{t.Orders, t.Sync}, ReplyTopics: append([]string{t.Replies}, s.cfg.Kafka.ReplyTopics...),
 				Now: time.Now, Metrics: s.parts.metrics, Tracer: s.tracing.tracer, Log: s.log, Precedence: turns, First: lane.first,
+			}
+			if s.keeper != nil {
+				made.Upkeep, made.Looker = s.keeper.Upkeep(), s.state.look
 			}
 			if s.rig != nil {
 				s.rig(&made)

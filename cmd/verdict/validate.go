@@ -93,6 +93,7 @@ func (c *Config) validateKafka(v *faults) {
 
 func (c *Config) validateState(v *faults) {
 	v.must(c.State.Store == "memory" || c.State.Store == "redis", "state.store: %q is not redis or memory", c.State.Store)
+	v.must(c.Redis.OnLoss == onLossFlag || c.Redis.OnLoss == onLossWait, "redis.on_loss: %q is not flag or wait", c.Redis.OnLoss)
 	v.must(c.State.Store == "memory" || len(c.Redis.Addresses) > 0, "redis.addresses: no server is named (state.store: memory needs none, and keeps nothing)")
 	for _, a := range c.Redis.Addresses {
 		v.address("redis.addresses", a)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"verdict/consumer"
 )
 
@@ -34,7 +32,6 @@ type transport struct {
 	ended   bool      // all was read
 	polled  consumer.Batch
 
-	pace        *rate.Limiter // nil: as fast as it goes
 	lateness    time.Duration
 	differences *output
 	rows        rowWriter // nil: not wanted
@@ -54,8 +51,7 @@ type transport struct {
 func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	b := &t.polled // the worker is done with the one before
 	b.Records, b.WarmUp = b.Records[:0], false
-	orders := 0
-	for orders < t.batch {
+	for orders := 0; orders < t.batch; {
 		if len(t.ahead) == 0 {
 			err := t.read(ctx)
 			if errors.Is(err, io.EOF) && orders > 0 {
@@ -77,10 +73,7 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 			orders++
 		}
 	}
-	if t.pace == nil {
-		return b, nil
-	}
-	return b, t.pace.WaitN(ctx, orders) // the one place where a replay lets time pass
+	return b, nil
 }
 
 // read gets the next items from the source.

@@ -13,13 +13,23 @@ import (
 // errFound ends a search.
 var errFound = errors.New("found")
 
-// leases begins the names, behind the prefix, of what is no state: who of the API's processes reads which replies just now.
+// leases begins the names, behind the prefix, of who of the API's processes reads which replies just now.
 const leases = "reply:"
+
+// stateless says whether a key, behind the prefix, is of what processes tell each other, and of no order.
+func stateless(rest string) bool {
+	for _, begins := range []string{leases, counters, applied, wholeKeys, repairKey, workersKey} {
+		if strings.HasPrefix(rest, begins) {
+			return true
+		}
+	}
+	return false
+}
 
 // Empty says whether no key of state has the Store's prefix. It looks through all keys of the server, or of each node of a cluster, until one has.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	err := s.scan(ctx, func(_ context.Context, _ redis.Cmdable, keys []string) error {
-		if slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, s.prefix+leases) }) {
+		if slices.ContainsFunc(keys, func(key string) bool { return !stateless(key[len(s.prefix):]) }) {
 			return errFound
 		}
 		return nil

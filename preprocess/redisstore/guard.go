@@ -21,7 +21,7 @@ var ErrLost = errors.New("the store has lost what was written to it")
 type GuardConfig struct {
 	Prefix string // as Config.Prefix
 	Writer string // names this process among all that write under the prefix; never used twice
-	Lost   func() // called, on the goroutine of the pipeline, when one finds that something was lost; nil is nobody
+	Lost   func() // called when a pipeline finds that something was lost, before anything else can be bound; it is to be quick, and to call nothing of the Guard. Nil is nobody
 }
 
 // Guard notices that the servers lost something, in the very pipeline that would otherwise work on what is left. Each pipeline ends with an INCR of a counter of this
@@ -37,8 +37,9 @@ type Guard struct {
 	writer string
 	lost   func()
 
-	mu sync.Mutex
-	at [blocks]count // guarded by mu
+	mu     sync.Mutex
+	at     [blocks]count // guarded by mu
+	losses uint64        // guarded by mu: how many were noticed, in any part
 }
 
 // What the names of a Guard's keys begin with, behind the prefix. None is state: how it is made good stands in the topics.
@@ -98,7 +99,10 @@ func (h guardHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 			return next(ctx, cmds)
 		}
 		marks := marksOf(ctx)
-		probes := h.guard.probe(ctx, h.blocks(cmds, marks))
+		probes, current := h.guard.probe(ctx, h.blocks(cmds, marks))
+		if !current {
+			return ErrLost
+		}
 		cmds = append(cmds, marks.commands(ctx)...)
 		for i := range probes {
 			cmds = append(cmds, probes[i].cmd)
@@ -147,22 +151,38 @@ type probe struct {
 	cmd    *redis.IntCmd
 }
 
-func (g *Guard) probe(ctx context.Context, in [blocks]bool) []probe {
-	probes := make([]probe, 0, 1)
+// probe returns the commands that raise counters. It is false when something was lost since the context was bound.
+func (g *Guard) probe(ctx context.Context, in [blocks]bool) (probes []probe, current bool) {
+	since, bound := ctx.Value(boundKey{}).(uint64)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if bound && since != g.losses {
+		return nil, false
+	}
+	probes = make([]probe, 0, 1)
 	for block := range in {
 		if in[block] {
 			probes = append(probes, probe{block, g.at[block], redis.NewIntCmd(ctx, "incr", g.key(block))})
 		}
 	}
-	return probes
+	return probes, true
+}
+
+type boundKey struct{}
+
+// Bind returns a context for pipelines that belong together, such as those of a step. Once something was lost they fail with ErrLost before they are sent, whoever has
+// noticed it: of two lanes the one that did not is otherwise half way through with what was there before.
+func (g *Guard) Bind(ctx context.Context) context.Context {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return context.WithValue(ctx, boundKey{}, g.losses)
 }
 
 // judge looks at what the counters were raised to. A counter that went back is taken as it is from then on, so that each loss is noticed once more by those
 // pipelines alone which had begun before.
 func (g *Guard) judge(probes []probe) (lost bool) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	for i := range probes {
 		p, at := &probes[i], &g.at[probes[i].block]
 		value := p.cmd.Val()
@@ -171,12 +191,12 @@ func (g *Guard) judge(probes []probe) (lost bool) {
 			lost = true
 			if at.losses == p.before.losses {
 				*at = count{reached: value, losses: at.losses + 1}
+				g.losses++
 			}
 		case at.losses == p.before.losses:
 			at.reached = max(at.reached, value)
 		}
 	}
-	g.mu.Unlock()
 	if lost {
 		g.lost()
 	}

@@ -22,6 +22,13 @@ import (
 //	<prefix>{<key>}:l             zset    marks, by event time of the order
 //	<prefix>sets                  hash    feature sets: its hash → what it keeps, and when it was last at work (sets.go)
 //
+// And what is no state, by which a loss of state is noticed and made good (guard.go, bulletin.go):
+//
+//	<prefix>fence:{<part>}:<writer>    string  how many pipelines a process has sent
+//	<prefix>at:{<topic>/<partition>}   string  up to which offset everything is in the store, and when that was written
+//	<prefix>whole:{<part>}             string  the store is whole: a name that is never used twice
+//	<prefix>repair, <prefix>workers    string, hash  who fills the store again, and who works on it
+//
 // Members of a zset begin with the order's id and a zero byte, less than any byte of an id, so that Redis returns members of one time in the order of
 // their ids. They repeat the time, which is their score: Redis 7.0 spends longer on writing a score than on all the rest of a point.
 //

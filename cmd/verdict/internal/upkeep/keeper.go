@@ -1,0 +1,253 @@
+// Package upkeep keeps a store in Redis what it is meant to be: a cache of the log. A Keeper learns that the store has lost something, has the lanes decide by what is
+// left (features_stale) or wait, and fills the store again from the topics, together with the Keepers of the other processes: one of them leads.
+//
+// What is lost, and how it is noticed:
+//   - All of it, or the last of what was written (a restart, a failover, a flush): the guard's counter of a process goes back. The first call that reads what is left
+//     is refused, in each process.
+//   - While no process ran: the store does not say that it is whole, or has applied less than the groups have committed.
+//
+// A repair: everybody stops (gather), so that the marks say up to where the store has everything, and the topics' offsets up to where it should have; first decisions
+// are kept again from the decisions topic, before anything is decided, or an order might have a second one (decisions); orders and labels are applied from the marks
+// on, while the lanes go on, and leave nothing in the store (features); everybody stops again, and what came meanwhile is applied (finish).
+package upkeep
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+	"verdict/preprocess/redisstore"
+)
+
+// Config is what a Keeper is made of. All but the fields said to be optional are required.
+type Config struct {
+	Writer   string // as the Guard's and the Bulletin's
+	Guard    *redisstore.Guard
+	Bulletin *redisstore.Bulletin
+	Wait     bool // nothing is decided while the store lacks something; else it is, by what is there
+
+	// Committed returns up to where the workers' groups have committed orders and labels; nothing where they have committed nothing.
+	Committed func(ctx context.Context) (kafka.Offsets, error)
+	// Apply applies orders and labels between offsets to the store, without deciding, in the order in which they were written, and calls applied with the records of
+	// each batch that is. A partition that is not in starts begins where its log does, one that is not in ends is not read.
+	Apply func(ctx context.Context, starts, ends kafka.Offsets, applied func(context.Context, []consumer.Record) error) error
+	// Keep keeps first decisions again, from starts on, or where that is nil those of since and later. It returns where it ended.
+	Keep func(ctx context.Context, since time.Time, starts kafka.Offsets) (ends kafka.Offsets, kept int64, err error)
+	// Decisions is how long decisions stand.
+	Decisions time.Duration
+
+	Metrics *Metrics     // optional
+	Log     *slog.Logger // optional
+}
+
+// Keeper is one process's. Run runs on a goroutine; everything else is safe for concurrent use.
+type Keeper struct {
+	cfg  Config
+	wake chan struct{} // something was lost: do not wait for the next look
+
+	lease     sync.Mutex // held while the leadership is taken on or given up
+	mu        sync.Mutex
+	whole     string                        // guarded by mu, as all of it: the name under which the store is whole; "" while it lacks something or is not known
+	stage     redisstore.Stage              // of the repair under way; "" without one
+	call      string                        // of that stage
+	leads     bool                          // this process fills the store
+	stop      context.CancelFunc            // ends that
+	broken    bool                          // the store has lost something, and the others do not know yet
+	working   int                           // tries of steps under way
+	reached   kafka.Offsets                 // behind the last records that this process's lanes have done
+	markings  map[*consumer.Record]*marking // :: first record of a batch that is being marked → its marks
+	survivors map[partition]redisstore.Mark // marks that stood in the store when something was lost, and were written over by the call that noticed it
+	changed   chan struct{}                 // closed when any of this changes
+}
+
+// partition names a partition.
+type partition struct {
+	topic  string
+	number int32
+}
+
+// How often the bulletin is looked at: nothing that a lane does waits for it while the store is whole, since the guard tells of losses at once.
+const (
+	lookEvery = 250 * time.Millisecond
+	busyEvery = 50 * time.Millisecond // while it is not
+	tellEvery = time.Second           // that this process is there, while the store is whole
+	term      = 5 * time.Second       // for which a repair has its leader without hearing of him
+	present   = 3 * time.Second       // for which a process counts as at work without being heard of
+)
+
+// New makes a Keeper. Its lanes wait until Run has found out what the store has.
+func New(cfg Config) *Keeper {
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Keeper{
+		cfg: cfg, wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
+	}
+}
+
+// Lost is told by the guard, which holds its own lock: nothing of the guard is to be called with mu held.
+func (k *Keeper) Lost() {
+	k.mu.Lock()
+	k.broken, k.whole = true, ""
+	k.change()
+	k.mu.Unlock()
+	k.wakeUp()
+}
+
+func (k *Keeper) wakeUp() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// change lets those look again who wait. The caller holds mu.
+func (k *Keeper) change() {
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// Whole says whether the store has everything, as far as is known.
+func (k *Keeper) Whole() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.whole != ""
+}
+
+// Upkeep is for the workers of the process, all of them.
+func (k *Keeper) Upkeep() *consumer.Upkeep {
+	return &consumer.Upkeep{Enter: k.enter, Mark: k.mark, Leave: k.leave}
+}
+
+// aliveEvery is how often a worker that waits says that it is alive.
+const aliveEvery = 500 * time.Millisecond
+
+// enter is consumer.Upkeep's.
+func (k *Keeper) enter(ctx, step context.Context, alive func()) (bound context.Context, stale bool, err error) {
+	for {
+		admitted, stale, changed := k.admit(step)
+		if admitted != nil {
+			return admitted, stale, nil
+		}
+		select {
+		case <-ctx.Done():
+			return step, false, ctx.Err()
+		case <-changed:
+		case <-time.After(aliveEvery):
+		}
+		alive()
+	}
+}
+
+// admit lets a try begin, or says what to wait for.
+func (k *Keeper) admit(step context.Context) (bound context.Context, stale bool, changed <-chan struct{}) {
+	bound = k.cfg.Guard.Bind(step) // before it is looked at what there is: a loss in between is one of this try
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	stale = k.whole == ""
+	if stale && (k.stage != redisstore.Features || k.broken || k.cfg.Wait) {
+		return nil, true, k.changed
+	}
+	k.working++
+	return bound, stale, nil
+}
+
+// leave is consumer.Upkeep's.
+func (k *Keeper) leave(records []consumer.Record, done bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.working--
+	if done {
+		behind(k.reached, records)
+	}
+	if m := k.markings[&records[0]]; m != nil {
+		delete(k.markings, &records[0])
+		if !done && k.whole == "" {
+			k.survive(m)
+		}
+	}
+	if k.working == 0 && k.stage != "" {
+		k.wakeUp() // others wait for it
+	}
+}
+
+// behind raises offsets to those behind records.
+func behind(offsets kafka.Offsets, records []consumer.Record) {
+	for i := range records {
+		r := &records[i]
+		if offsets[r.Topic] == nil {
+			offsets[r.Topic] = make(map[int32]int64)
+		}
+		offsets[r.Topic][r.Partition] = max(offsets[r.Topic][r.Partition], r.Offset+1)
+	}
+}
+
+// mark is consumer.Upkeep's.
+func (k *Keeper) mark(ctx context.Context, records []consumer.Record) (with context.Context, marked func() error) {
+	with, m := k.marking(ctx, records)
+	k.mu.Lock()
+	k.markings[&records[0]] = m
+	k.mu.Unlock()
+	return with, func() error { return k.carry(with, m) }
+}
+
+// marking is the marks of a batch.
+type marking struct {
+	*redisstore.Marking
+
+	marks []redisstore.Mark
+}
+
+func (k *Keeper) marking(ctx context.Context, records []consumer.Record) (context.Context, *marking) {
+	offsets := make(kafka.Offsets)
+	behind(offsets, records)
+	m := &marking{marks: marksAt(offsets, time.Now().UnixMilli())}
+	ctx, m.Marking = k.cfg.Guard.Marking(ctx, m.marks, k.cfg.Bulletin.Keep())
+	return ctx, m
+}
+
+// carry sends marks that nothing has carried.
+func (k *Keeper) carry(with context.Context, m *marking) error {
+	if m.Sent() {
+		return nil
+	}
+	return k.cfg.Bulletin.Carry(with)
+}
+
+// survive keeps what stood in the store where marks were written that may say too much: nothing, where there was none. The caller holds mu.
+func (k *Keeper) survive(m *marking) {
+	if !m.Sent() {
+		return
+	}
+	older := make(map[partition]redisstore.Mark, len(m.marks))
+	for _, mark := range m.Older() {
+		older[partition{mark.Topic, mark.Partition}] = mark
+	}
+	for _, mark := range m.marks {
+		of := partition{mark.Topic, mark.Partition}
+		was := older[of]
+		was.Topic, was.Partition = mark.Topic, mark.Partition
+		if known, ok := k.survivors[of]; !ok || was.Next < known.Next {
+			k.survivors[of] = was
+		}
+	}
+}
+
+// marksAt writes offsets as marks.
+func marksAt(offsets kafka.Offsets, millis int64) []redisstore.Mark {
+	var marks []redisstore.Mark
+	for _, topic := range slices.Sorted(maps.Keys(offsets)) {
+		for _, number := range slices.Sorted(maps.Keys(offsets[topic])) {
+			marks = append(marks, redisstore.Mark{Topic: topic, Partition: number, Next: offsets[topic][number], Millis: millis})
+		}
+	}
+	return marks
+}

@@ -1,0 +1,242 @@
+package upkeep
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"verdict/preprocess/redisstore"
+)
+
+// Run looks after the store until ctx ends. It returns then, and waits for nothing else.
+func (k *Keeper) Run(ctx context.Context) error {
+	told := time.Time{}
+	for ctx.Err() == nil {
+		every := lookEvery
+		if !k.Whole() || time.Since(told) >= tellEvery {
+			if err := k.tell(ctx); err != nil && !errors.Is(err, redisstore.ErrLost) {
+				k.cfg.Log.Debug("telling others of this process", "error", err)
+			} else {
+				told = time.Now()
+			}
+		}
+		if err := k.look(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, redisstore.ErrLost) {
+			k.cfg.Log.Warn("looking after the store", "error", err)
+			every = time.Second
+		}
+		if !k.Whole() {
+			every = min(every, busyEvery)
+		}
+		select {
+		case <-ctx.Done():
+		case <-k.wake:
+		case <-time.After(every):
+		}
+	}
+	return nil
+}
+
+// tell tells the others how far this process is: also that it has stopped, once nothing is under way. What was written over is put back before.
+func (k *Keeper) tell(ctx context.Context) error {
+	k.mu.Lock()
+	w := redisstore.Worker{Marks: marksAt(k.reached, 0)}
+	stopped := k.working == 0 && (k.stage == redisstore.Gather || k.stage == redisstore.Finish)
+	if stopped {
+		w.Call = k.call
+	}
+	var back []redisstore.Mark
+	if stopped {
+		for _, mark := range k.survivors {
+			back = append(back, mark)
+		}
+	}
+	k.mu.Unlock()
+	if len(back) > 0 {
+		if err := k.cfg.Bulletin.SetMarks(ctx, back); err != nil {
+			return err
+		}
+		k.mu.Lock()
+		clear(k.survivors) // nothing was added: nothing is under way
+		k.mu.Unlock()
+	}
+	return k.cfg.Bulletin.Tell(ctx, w)
+}
+
+// look finds out how it stands with the store, and does what follows.
+func (k *Keeper) look(ctx context.Context) error {
+	if err := k.cfg.Guard.Upkeep(ctx, k.cfg.Bulletin); err != nil {
+		return err
+	}
+	if k.isBroken() {
+		if err := k.cfg.Bulletin.Revoke(ctx); err != nil {
+			return err
+		}
+		k.cfg.Log.Warn("the store has lost something: it will be filled again from the topics", "decided_meanwhile", !k.cfg.Wait)
+		k.set(func() { k.broken = false })
+	}
+	notice, err := k.cfg.Bulletin.Look(ctx)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	known, leads := k.whole, k.leads
+	k.mu.Unlock()
+	switch repair := notice.Repair; {
+	case leads:
+		return k.renew(ctx)
+	case notice.Whole != "" && notice.Whole == known:
+		return nil
+	case notice.Whole != "" && known == "" && !k.repaired():
+		return k.begin(ctx, notice.Whole)
+	case notice.Whole != "":
+		k.declared(notice.Whole)
+		return nil
+	case repair != nil && repair.Leader != k.cfg.Writer:
+		k.follow(repair.Stage, repair.Call)
+		return nil
+	default:
+		return k.lead(ctx)
+	}
+}
+
+func (k *Keeper) isBroken() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.broken
+}
+
+// set changes something.
+func (k *Keeper) set(change func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change()
+	k.change()
+}
+
+// repaired says whether this process has seen a repair, the end of which is then all there is to know.
+func (k *Keeper) repaired() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stage != ""
+}
+
+// declared takes the store for whole.
+func (k *Keeper) declared(name string) {
+	k.set(func() { k.whole, k.stage, k.call = name, "", "" })
+	k.cfg.Metrics.Whole.Set(1)
+}
+
+// follow takes part in a repair that another process leads.
+func (k *Keeper) follow(stage redisstore.Stage, call string) {
+	k.mu.Lock()
+	known := k.whole == "" && k.stage == stage && k.call == call
+	k.mu.Unlock()
+	if known {
+		return
+	}
+	k.cfg.Metrics.Whole.Set(0)
+	k.set(func() { k.whole, k.stage, k.call = "", stage, call })
+}
+
+// begin is the first look of a process at a store that says it is whole. It is, unless the groups have committed more than it has: then it went back while nobody
+// was there to notice.
+func (k *Keeper) begin(ctx context.Context, name string) error {
+	gap, err := k.find(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if gap.records == 0 {
+		k.declared(name)
+		return nil
+	}
+	k.cfg.Log.Warn("the store has applied less than the groups have committed", "records", gap.records)
+	return k.cfg.Bulletin.Revoke(ctx)
+}
+
+// lead tries to be the one who fills the store.
+func (k *Keeper) lead(ctx context.Context) error {
+	call := rand.Text()
+	leads, err := k.cfg.Bulletin.Lead(ctx, redisstore.Gather, call, term)
+	if err != nil || !leads {
+		return err
+	}
+	k.cfg.Metrics.Whole.Set(0)
+	ctx, cancel := context.WithCancel(ctx)
+	k.set(func() { k.leads, k.stop, k.whole, k.stage, k.call = true, cancel, "", redisstore.Gather, call })
+	go func() {
+		defer cancel()
+		k.repair(ctx)
+	}()
+	return nil
+}
+
+// renew goes on leading, or stops when another process has taken it over, since this one was not heard of for long.
+func (k *Keeper) renew(ctx context.Context) error {
+	k.lease.Lock()
+	defer k.lease.Unlock()
+	k.mu.Lock()
+	leads, stage, call, stop := k.leads, k.stage, k.call, k.stop
+	k.mu.Unlock()
+	if !leads {
+		return nil
+	}
+	still, err := k.cfg.Bulletin.Lead(ctx, stage, call, term)
+	if err == nil && !still {
+		stop()
+	}
+	return err
+}
+
+// resign stops leading.
+func (k *Keeper) resign(ctx context.Context) error {
+	k.lease.Lock()
+	defer k.lease.Unlock()
+	k.set(func() { k.leads = false })
+	return k.cfg.Bulletin.Leave(ctx)
+}
+
+// enterStage begins a stage of the repair that this process leads, and returns its call.
+func (k *Keeper) enterStage(ctx context.Context, stage redisstore.Stage) (call string, err error) {
+	call = rand.Text()
+	k.set(func() { k.stage, k.call = stage, call })
+	return call, k.renew(ctx)
+}
+
+// gather waits until every process that works on the store has stopped for a stage, and returns how far they are.
+func (k *Keeper) gather(ctx context.Context, call string) ([]redisstore.Mark, error) {
+	began := time.Now()
+	for {
+		if err := pause(ctx, busyEvery); err != nil {
+			return nil, err
+		}
+		workers, err := k.cfg.Bulletin.Workers(ctx, present)
+		if err != nil {
+			return nil, fmt.Errorf("waiting for everybody to stop: %w", err)
+		}
+		var marks []redisstore.Mark
+		here, waits := false, false
+		for i := range workers {
+			here = here || workers[i].Writer == k.cfg.Writer
+			waits = waits || workers[i].Call != call
+			marks = append(marks, workers[i].Marks...)
+		}
+		// One that has just noticed the loss tells so within a look: what was told of it before may be gone.
+		if here && !waits && time.Since(began) > 2*lookEvery {
+			return slices.Clip(marks), nil
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

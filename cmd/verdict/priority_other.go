@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// giveWay does nothing here.
-func giveWay() {}
