@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,6 +47,10 @@ type site struct {
 	kafka  []string
 	redis  string
 	prefix string
+
+	// What a verdict.yaml of the site names in place of the above and of the example's features: for tests that stand between.
+	kafkaVia, redisVia []string
+	features           string
 }
 
 // sites returns the in-process stand-ins, or the real ones where VERDICT_KAFKA and VERDICT_REDIS name them.
@@ -80,7 +85,7 @@ func (s site) config(t testing.TB, instance, more string) string {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`
-features: %[1]s/handbook.yaml
+features: %[7]s
 model: %[1]s/models/handbook/1
 policy: %[1]s/policy.yaml
 kafka:
@@ -88,15 +93,24 @@ kafka:
   group_id: %[3]sgroup
   group_instance_id: %[4]q
   topics: {orders: %[3]sorders, orders_sync: %[3]sorders.sync, labels: %[3]slabels, decisions: %[3]sdecisions, replies: %[3]sreplies, orders_dlq: %[3]sorders.dlq}
-redis: {addresses: [%[5]q], prefix: %[3]s, timeout: 2s}
+redis: {addresses: [%[5]s], prefix: %[3]s, timeout: 2s}
 admin: {listen: "127.0.0.1:0"}
 %[6]s
-`, example, strings.Join(s.kafka, ", "), s.prefix, instance, s.redis, more)
+`, example, strings.Join(or(s.kafkaVia, s.kafka), ", "), s.prefix, instance, strings.Join(or(s.redisVia, []string{s.redis}), ", "), more,
+		cmp.Or(s.features, filepath.Join(example, "handbook.yaml")))
 	file := filepath.Join(t.TempDir(), "verdict.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// or returns the first of two lists that is not empty.
+func or(a, b []string) []string {
+	if len(a) > 0 {
+		return a
+	}
+	return b
 }
 
 // process is a running verdict.
@@ -130,7 +144,13 @@ var serving = regexp.MustCompile(`msg=serving address=(\S+)`)
 // start runs verdict until the test ends, and waits until it says that it serves.
 func start(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan error, 1), log: &logs{}}
+	return startBinary(t, program, args...)
+}
+
+// startBinary does it with another build.
+func startBinary(t testing.TB, binary string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan error, 1), log: &logs{}}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -21,7 +22,10 @@ import (
 )
 
 // promoteFlags are the flags of verdict promote.
-type promoteFlags struct{ report, model, policy, config, by, require string }
+type promoteFlags struct {
+	report, model, policy, config, by string
+	require                           []string
+}
 
 func newPromoteCommand() *cobra.Command {
 	f := promoteFlags{}
@@ -42,7 +46,7 @@ content), or of another feature set than the config has; and a config that would
 	flags.StringVar(&f.policy, "policy", "", "the policy that it is of: `FILE` (else the config's, if that is the one)")
 	flags.StringVarP(&f.config, "config", "c", "", "the config of serve: `FILE` (./verdict.yaml)")
 	flags.StringVar(&f.by, "by", "", "who promotes: `NAME`")
-	flags.StringVar(&f.require, "require", "", "ask the report this now, whether the replay did or not: `EXPR`")
+	flags.StringArrayVar(&f.require, "require", nil, "ask the report this now, beside what the replay asked if it did: `EXPR`")
 	for _, name := range []string{"report", "model", "by"} {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic(err) // unreachable: all are defined above
@@ -72,6 +76,9 @@ type change struct {
 }
 
 func (f *promoteFlags) run(out io.Writer, environ []string, now time.Time) error {
+	if strings.TrimSpace(f.by) == "" {
+		return fmt.Errorf("%w usage: --by names nobody", errInvalid)
+	}
 	if f.config = configFileOr(f.config); f.config == "" {
 		return fmt.Errorf("%w usage: there is no ./verdict.yaml: name the config with -c", errInvalid)
 	}
@@ -107,16 +114,17 @@ func (f *promoteFlags) passed(out io.Writer, report *backtest.Report) (string, e
 	if origin.Partial {
 		return "", fmt.Errorf("the report is of a part of the history: its replay was interrupted at %s", origin.Through.Format(time.RFC3339))
 	}
-	if origin.Require != "" && !origin.Met {
-		return "", fmt.Errorf("the report did not pass: %s", origin.Require)
+	if err := stillMet(report); err != nil {
+		return "", err
 	}
-	if f.require == "" {
+	if len(f.require) == 0 {
 		if origin.Require == "" {
 			return "", errors.New("the report was asked nothing: replay with --require, or give --require here")
 		}
 		return origin.Require, nil
 	}
-	gate, err := backtest.Require(f.require)
+	asked := allOf(f.require)
+	gate, err := backtest.Require(asked)
 	if err != nil {
 		return "", fmt.Errorf("%w: --require: %w", errInvalid, err)
 	}
@@ -129,9 +137,26 @@ func (f *promoteFlags) passed(out io.Writer, report *backtest.Report) (string, e
 		return "", errGate
 	}
 	if origin.Require != "" {
-		return "(" + origin.Require + ") && (" + f.require + ")", nil
+		return "(" + origin.Require + ") && (" + asked + ")", nil
 	}
-	return f.require, nil
+	return asked, nil
+}
+
+// stillMet asks the report again what the replay asked it: its figures count, not that it says so.
+func stillMet(report *backtest.Report) error {
+	asked := report.Provenance.Require
+	if asked == "" {
+		return nil
+	}
+	gate, err := backtest.Require(asked)
+	if err != nil {
+		return fmt.Errorf("%w: what the report was asked: %w", errInvalid, err)
+	}
+	met, _, err := gate.Check(report)
+	if err == nil && (!met || !report.Provenance.Met) {
+		err = fmt.Errorf("the report did not pass: %s", asked)
+	}
+	return err
 }
 
 // change holds the report against the files and returns the config as it is to be.
@@ -172,7 +197,8 @@ func (f *promoteFlags) change(p *promotion, report *backtest.Report, text []byte
 	if text, err = f.changePolicy(p, &next, passed.Policy, text, load); err != nil {
 		return nil, err
 	}
-	if _, err := loadParts(&next); err != nil {
+	_, bad := loadParts(&next)
+	if err := errors.Join(next.validate(), bad); err != nil {
 		return nil, fmt.Errorf("%s would not be valid any more: %w", f.config, err)
 	}
 	return text, nil

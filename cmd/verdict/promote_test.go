@@ -53,7 +53,7 @@ func shopFiles(t *testing.T) string {
 		t.Fatal(err)
 	}
 	edit(t, filepath.Join(dir, "models/handbook/2/bundle.yaml"), "version: 1", "version: 2")
-	text := "# who decides\nfeatures: handbook.yaml\nmodel: models/handbook/1 # the champion\npolicy: policy.yaml\norders: {schema: any}\nkafka: {bootstrap_servers: [\"localhost:9092\"]}\n"
+	text := "# who decides\nfeatures: handbook.yaml\nmodel: models/handbook/1 # the champion\npolicy: policy.yaml\norders: {schema: any}\nkafka: {bootstrap_servers: [\"localhost:9092\"]}\nredis: {addresses: [\"localhost:6379\"]}\n"
 	if err := os.WriteFile(filepath.Join(dir, "verdict.yaml"), []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestPromoteWritesWhatPassedAndWhoDidSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "# who decides\nfeatures: handbook.yaml\nmodel: models/handbook/2 # the champion\npolicy: policy.yaml\norders: {schema: any}\nkafka: {bootstrap_servers: [\"localhost:9092\"]}\n"
+	want := "# who decides\nfeatures: handbook.yaml\nmodel: models/handbook/2 # the champion\npolicy: policy.yaml\norders: {schema: any}\nkafka: {bootstrap_servers: [\"localhost:9092\"]}\nredis: {addresses: [\"localhost:6379\"]}\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
 	}
@@ -161,7 +161,17 @@ func TestPromoteRefusesWhatDidNotPass(t *testing.T) {
 		want   string
 		wrong  bool // a file or its use is, not the figures
 	}{
-		"a gate that is not met":   {func(dir string) []string { return []string{"--report", report(t, dir, "--require", "orders == 1")} }, "did not pass: orders == 1", false},
+		"a gate that is not met": {func(dir string) []string { return []string{"--report", report(t, dir, "--require", "orders == 1")} }, "did not pass: orders == 1", false},
+		"a report that says it passed": {func(dir string) []string {
+			file := report(t, dir, "--require", "orders == 1")
+			edit(t, file, `"met": false`, `"met": true`)
+			return []string{"--report", file}
+		}, "did not pass: orders == 1", false},
+		"a config that is not valid": {func(dir string) []string {
+			edit(t, filepath.Join(dir, "verdict.yaml"), "localhost:9092", "")
+			return []string{"--report", passed}
+		}, "would not be valid", true},
+		"nobody's name":            {func(string) []string { return []string{"--report", passed, "--by", " "} }, "names nobody", true},
 		"no gate at all":           {func(dir string) []string { return []string{"--report", report(t, dir)} }, "asked nothing", false},
 		"a gate that is asked now": {func(string) []string { return []string{"--report", passed, "--require", "orders > 200"} }, "not met", false},
 		"a gate of no such name":   {func(string) []string { return []string{"--report", passed, "--require", "ordres > 200"} }, "ordres", true},

@@ -29,6 +29,7 @@ type replayFlags struct {
 	config                           string
 	report                           reportFlags
 	store                            replayStore
+	rate                             float64
 	resume                           bool
 }
 
@@ -81,6 +82,7 @@ that -c names, or VERDICT_KAFKA_… and so on in the environment.`,
 	flags.StringVar(&f.write, "write", "", "what to write: features[:csv|:parquet],decisions,report (default features, and decisions with --model or --policy)")
 	f.report.register(flags)
 	f.store.register(flags)
+	flags.Float64Var(&f.rate, "rate", 0, "read at most `N` orders a second, to spare a cluster that others use; 0: as fast as it goes")
 	flags.BoolVar(&f.resume, "resume", false, "go on with a replay that was interrupted, given the same again: its orders are read again to build state, and neither decided nor written")
 	for _, name := range []string{"orders", "features"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -95,17 +97,25 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
+	giveWay()
 	cfg.Stdin, cfg.Stderr = cmd.InOrStdin(), cmd.ErrOrStderr()
 	cfg.Terminal = term.IsTerminal(int(os.Stderr.Fd())) && cmd.ErrOrStderr() == os.Stderr
 	cfg.Color = os.Getenv("NO_COLOR") == ""
 	if f.out == "-" {
 		cfg.Stdout = cmd.OutOrStdout()
-	} else if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
-		return fmt.Errorf("creating the folder of --out: %w", err)
+	} else {
+		clean, err := makeFolder(f.out)
+		if err != nil {
+			return fmt.Errorf("creating the folder of --out: %w", err)
+		}
+		defer clean()
 	}
 	own, err := f.store.open(cmd.Context(), &cfg, f.config)
 	if err != nil {
 		return err
+	}
+	if own.store != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "replay: state lies under %s until the end\n", own.prefix)
 	}
 	done, err := replay.Run(cmd.Context(), cfg)
 	if left := own.close(cmd.Context()); left != nil {
@@ -113,7 +123,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	}
 	broken := (*replay.InterruptedError)(nil)
 	switch {
-	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive), errors.Is(err, replay.ErrResume):
+	case errors.Is(err, replay.ErrFeatures), errors.Is(err, replay.ErrPolicy), errors.Is(err, replay.ErrReport), errors.Is(err, replay.ErrLive), errors.Is(err, replay.ErrResume), errors.Is(err, replay.ErrNothing):
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	case errors.Is(err, context.Canceled) && f.out == "-":
 		return errors.New("interrupted: what stands on stdout is not all")
@@ -129,9 +139,25 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	return answer(cmd.ErrOrStderr(), done)
 }
 
+// makeFolder makes a folder, and returns what removes it again if it was not there before and nothing came to lie in it.
+func makeFolder(dir string) (clean func(), err error) {
+	_, was := os.Stat(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everyone who may look into the folder
+		return nil, err
+	}
+	return func() {
+		if was != nil {
+			_ = os.Remove(dir) // it stays when it is not empty
+		}
+	}, nil
+}
+
 // replay makes the replay's configuration of the flags, and reads the files that they name.
 func (f *replayFlags) replay() (replay.Config, error) {
-	cfg := replay.Config{File: f.features, Out: f.out, Resume: f.resume, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	cfg := replay.Config{File: f.features, Out: f.out, Resume: f.resume, Rate: f.rate, Lateness: time.Duration(f.lateness), Store: memstore.New(memstore.Config{})}
+	if f.rate < 0 {
+		return cfg, errors.New("--rate must not be negative")
+	}
 	reach, err := f.reach()
 	if err != nil {
 		return cfg, err

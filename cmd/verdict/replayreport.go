@@ -22,13 +22,14 @@ import (
 type reportFlags struct {
 	set *pflag.FlagSet
 
-	live, verify, amount, card, require string
-	mature, known                       durationFlag
-	knownFrom, drift                    string
-	segments                            []string
-	top                                 []int
-	budget, bootstrap, examples         int
-	seed                                uint64
+	live, verify, amount, card  string
+	require                     []string
+	mature, known               durationFlag
+	knownFrom, drift            string
+	segments                    []string
+	top                         []int
+	budget, bootstrap, examples int
+	seed                        uint64
 }
 
 // reportOnly are the flags that say something about a report alone.
@@ -50,7 +51,7 @@ func (f *reportFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.drift, "drift-base", "", "report: a `TIME` in the week that drift is counted against (the first)")
 	flags.Var(&f.known, "known-delay", "report: leave out orders of customers whose fraud was known this long before; whole days, as the Handbook does with 7d")
 	flags.StringVar(&f.knownFrom, "known-from", "", "report: with --known-delay, frauds from this `TIME` on make a customer known (all)")
-	flags.StringVar(&f.require, "require", "", "report: exit with 1 unless this holds of report.json: `EXPR`, such as \"average_precision >= 0.69 && flips < 0.02\"")
+	flags.StringArrayVar(&f.require, "require", nil, "report: exit with 1 unless this holds of report.json: `EXPR`, such as \"average_precision >= 0.69 && flips < 0.02\"")
 }
 
 // fill fills in what the flags say of a report, if there is to be one.
@@ -77,6 +78,11 @@ func (f *reportFlags) fill(cfg *replay.Config, reach *sources) error {
 	}
 	for _, field := range f.segments {
 		r.Segments = append(r.Segments, schemas.ParsePath(field))
+	}
+	if r.Gate != nil {
+		if err := r.Gate.Fits(len(cfg.Candidates), f.top, cfg.Live != nil); err != nil {
+			return fmt.Errorf("--require: %w", err)
+		}
 	}
 	r.Customer, r.CustomerKey = customerOf(cfg.Features, f.card)
 	r.Provenance = backtest.Provenance{Program: bench.Version(), Orders: cfg.Orders.Names(), Labels: locations(cfg.Labels), Live: locations(cfg.Live)}
@@ -111,6 +117,9 @@ func (f *reportFlags) decided(cfg *replay.Config, reach *sources) error {
 // backtest reads what needs no feature set, and the gate.
 func (f *reportFlags) backtest(b *backtest.Config) (err error) {
 	b.Mature, b.TopK, b.Budget, b.Seed = time.Duration(f.mature), f.top, f.budget, f.seed
+	if f.budget < 1 || f.bootstrap < 0 || f.examples < 0 {
+		return errors.New("--budget is 1 or more, --bootstrap and --examples are 0 or more")
+	}
 	if b.Bootstrap, b.Examples = f.bootstrap, f.examples; b.Bootstrap == 0 {
 		b.Bootstrap = -1 // none; what a Config leaves open is another number
 	}
@@ -126,6 +135,9 @@ func (f *reportFlags) backtest(b *backtest.Config) (err error) {
 		}
 		return nil
 	}
+	if time.Duration(f.known)%(24*time.Hour) != 0 {
+		return fmt.Errorf("--known-delay %s: whole days are wanted, since it counts days", time.Duration(f.known))
+	}
 	b.Known = &backtest.Known{Delay: time.Duration(f.known)}
 	if b.Known.From, err = parseTime(f.knownFrom); err != nil {
 		return fmt.Errorf("--known-from: %w", err)
@@ -135,14 +147,22 @@ func (f *reportFlags) backtest(b *backtest.Config) (err error) {
 
 // gate reads --require.
 func (f *reportFlags) gate(r *replay.ReportConfig) (err error) {
-	if f.require == "" {
+	if !f.set.Changed("require") {
 		return nil
 	}
-	r.Require = f.require
-	if r.Gate, err = backtest.Require(f.require); err != nil {
+	r.Require = allOf(f.require)
+	if r.Gate, err = backtest.Require(r.Require); err != nil {
 		return fmt.Errorf("--require: %w", err)
 	}
 	return nil
+}
+
+// allOf joins conditions that are given one by one.
+func allOf(conditions []string) string {
+	if len(conditions) == 1 {
+		return conditions[0]
+	}
+	return "(" + strings.Join(conditions, ") && (") + ")"
 }
 
 // customerOf returns the key of an entity, or else of a field, of that name; of none the first entity's.

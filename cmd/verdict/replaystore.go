@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ const (
 type ownStore struct {
 	store  *redisstore.Store
 	client redis.UniversalClient
+	prefix string
 	keep   bool
 }
 
@@ -66,8 +68,9 @@ func (f *replayStore) open(ctx context.Context, cfg *replay.Config, config strin
 		return nil, fmt.Errorf("%w usage: %w", errInvalid, err)
 	}
 	site.Redis.Timeout = replayStoreTimeout
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // what fails is told by the error that comes of it
 	client := redisstore.Dial(dialConfig(&site.Redis))
-	o := &ownStore{client: client, keep: f.keep, store: redisstore.New(client, redisstore.Config{
+	o := &ownStore{client: client, prefix: prefix, keep: f.keep, store: redisstore.New(client, redisstore.Config{
 		Prefix: prefix, Keep: cfg.Features.Keep() + cfg.Lateness, Timeout: replayStoreTimeout,
 	})}
 	empty, err := o.store.Empty(ctx)

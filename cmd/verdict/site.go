@@ -116,6 +116,9 @@ func parseOffsets(text string) (kafka.Offsets, error) {
 		if out[topic] == nil {
 			out[topic] = make(map[int32]int64)
 		}
+		if _, twice := out[topic][int32(p)]; twice {
+			return nil, fmt.Errorf("%s/%d is given twice", topic, p)
+		}
 		out[topic][int32(p)] = o
 	}
 	return out, nil

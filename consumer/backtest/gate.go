@@ -2,6 +2,9 @@ package backtest
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"verdict/schemas/expr"
@@ -14,8 +17,9 @@ import (
 // (candidates[1].auc, live.auc, candidates.all(c, c.brier < 0.01), comparisons[0].auc.interval.low > 0.0). A figure that is missing makes what is compared with
 // it missing too, and a gate that is missing is not met.
 type Gate struct {
-	whole *expr.Program
-	parts []part
+	whole   *expr.Program
+	parts   []part
+	figures []chain // all that it names
 }
 
 // part is one of the conditions that all have to be met.
@@ -31,8 +35,11 @@ func Require(text string) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", text, err)
 	}
-	g := &Gate{whole: whole}
+	g := &Gate{whole: whole, figures: chainsOf(text)}
 	for _, one := range conjuncts(text) {
+		if err := compares(one); err != nil {
+			return nil, fmt.Errorf("reading %q: %w", text, err)
+		}
 		program, err := compile(one)
 		if err != nil { // a part that says nothing of its own: it is told as a whole
 			g.parts = nil
@@ -47,7 +54,7 @@ func Require(text string) (*Gate, error) {
 }
 
 func compile(text string) (*expr.Program, error) {
-	program, err := expr.Compile(text, expr.Scope{})
+	program, err := expr.Compile(text, expr.Scope{Condition: true})
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +71,41 @@ func compile(text string) (*expr.Program, error) {
 	return program, nil
 }
 
+// compares refuses a condition that is but a figure's name: any figure but 0 would meet it.
+func compares(condition string) error {
+	for _, c := range chainsOf(condition) {
+		if t, ok := c.typ(); ok && c.text == condition && t.Kind() != reflect.Bool {
+			return fmt.Errorf("%s is a figure, and no condition on it: write what it is compared with", c.text)
+		}
+	}
+	return nil
+}
+
+// Fits says whether all that the gate names by a number will be in a report of so many candidates, with these k, and with or without live decisions: before
+// there is one.
+func (g *Gate) Fits(candidates int, topK []int, live bool) error {
+	sides := candidates
+	if live {
+		sides++
+	}
+	counts := map[string]int{"candidates": candidates, "comparisons": sides * (sides - 1) / 2}
+	for _, c := range g.figures {
+		if at := atKForm.FindStringSubmatch(c.steps[0]); c.of == nil && at != nil {
+			if k, err := strconv.Atoi(at[2]); err != nil || !slices.Contains(topK, k) {
+				return fmt.Errorf("%s: the report has precision at %v", c.steps[0], topK)
+			}
+		}
+		n, ok := counts[c.steps[0]]
+		if !ok || c.of != nil || len(c.steps) < 2 {
+			continue
+		}
+		if i, err := strconv.Atoi(strings.Trim(c.steps[1], "[]")); err == nil && i >= n {
+			return fmt.Errorf("%s%s: the report has %d %s, counted from 0", c.steps[0], c.steps[1], n, c.steps[0])
+		}
+	}
+	return nil
+}
+
 // Check asks a report. Told has a line for each condition that && joins: whether it is met, and the figures that it names. The error means that the report is
 // none of this program's.
 func (g *Gate) Check(r *Report) (ok bool, told string, err error) {
@@ -76,17 +118,19 @@ func (g *Gate) Check(r *Report) (ok bool, told string, err error) {
 	for i := range g.parts {
 		p := &g.parts[i]
 		state, values := "not met", tell(figures, p.figures)
+		met, err := p.program.Holds(in)
 		switch n := p.program.Number(in); {
-		case n == n && n != 0:
+		case met:
 			state = "met"
 		case n != n && strings.Contains(values, " none"):
 			state = "not met, for want of a figure"
-		case n != n:
-			state = "not met, since it has no answer"
+		case n != n || err != nil:
+			state = "not met, since it has no answer that is yes or no"
 		}
 		lines = append(lines, p.text+": "+state+values)
 	}
-	return g.whole.True(in), strings.Join(lines, "\n"), nil
+	ok, err = g.whole.Holds(in)
+	return ok && err == nil, strings.Join(lines, "\n"), nil
 }
 
 // conjuncts splits a condition at the && that are outside of brackets and texts; it is one where it has a || or a ? there, which bind less.

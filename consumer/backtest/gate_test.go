@@ -51,8 +51,10 @@ func TestGateIsMetByFiguresThatAreGoodEnough(t *testing.T) {
 		{"!(psi_max > 0.2)", false, "!(psi_max > 0.2): not met, for want of a figure (psi_max none)"},
 		{"candidates[7].auc > 0", false, "candidates[7].auc > 0: not met, for want of a figure (candidates[7].auc none)"},
 		{"headline['auc'] > 0.5", true, "headline['auc'] > 0.5: met"},
-		{"auc > 'x'", false, "auc > 'x': not met, since it has no answer (auc 1)"},
+		{"auc > 'x'", false, "auc > 'x': not met, since it has no answer that is yes or no (auc 1)"},
 		{"true", true, "true: met"},
+		{"headline['auc']", false, "headline['auc']: not met, since it has no answer that is yes or no"},
+		{"provenance.partial", false, "provenance.partial: not met (provenance.partial false)"},
 	} {
 		g, err := backtest.Require(test.text)
 		if err != nil {
@@ -77,11 +79,40 @@ func TestGateRefusesUnknownFigures(t *testing.T) {
 		"headline['aucc'] > 1":                          "unknown figure headline.aucc: there is no aucc; did you mean auc?",
 		"comparisons[0].at_k[0].precision.gane > 0":     "there is no gane; did you mean gain?",
 		"candidates[0].at_k.exists(a, a.presision > 0)": "there is no presision; did you mean precision?",
-		"auc >": "Syntax error",
-		"":      "Syntax error",
+		"average_precision":                             "average_precision is a figure, and no condition on it",
+		"auc > 0.5 && candidates[0].auc":                "candidates[0].auc is a figure, and no condition on it",
+		"1.0":                                           "gives a number",
+		"auc >":                                         "Syntax error",
+		"":                                              "Syntax error",
 	} {
 		if g, err := backtest.Require(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Require(%q) = %v, %v, want %q", text, g, err, want)
+		}
+	}
+}
+
+func TestGateIsHeldAgainstWhatAReportWillHave(t *testing.T) {
+	for text, want := range map[string]string{
+		"precision_at_77 > 0.1":                           "precision_at_77: the report has precision at [10 100]",
+		"card_precision_at_7 > 0":                         "card_precision_at_7: the report has precision at [10 100]",
+		"candidates[2].auc > 0":                           "candidates[2]: the report has 2 candidates, counted from 0",
+		"comparisons[1].flips < 3":                        "comparisons[1]: the report has 1 comparisons, counted from 0",
+		"candidates[1].auc > 0 && precision_at_10 > 0":    "",
+		"candidates.all(c, c.at_k[5].k > 0) || auc > 0.1": "",
+	} {
+		g, err := backtest.Require(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := g.Fits(2, []int{10, 100}, false); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if err := g.Fits(3, []int{7, 10, 77}, true); err != nil {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

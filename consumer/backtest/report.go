@@ -265,14 +265,16 @@ type Comparison struct {
 	ByScore   []Example `json:"examples_by_score_change"`
 
 	// Gains are To less From, over the orders that count and have both scores, with intervals of the same replicates of both.
-	Orders        int       `json:"orders"`
-	AUC           Gain      `json:"auc"`
-	AP            Gain      `json:"average_precision"`
-	AtK           []GainAtK `json:"at_k"`
-	Recall        Gain      `json:"recall_at_budget"`
-	Correlation   Number    `json:"score_correlation"`     // Pearson's, of the scores
-	MeanChange    Number    `json:"score_mean_change"`     // of the scores
-	MeanAbsChange Number    `json:"score_mean_abs_change"` // of the scores
+	Orders int       `json:"orders"`
+	AUC    Gain      `json:"auc"`
+	AP     Gain      `json:"average_precision"`
+	AtK    []GainAtK `json:"at_k"`
+	Recall Gain      `json:"recall_at_budget"`
+
+	// Of all orders that are compared and have both scores, whether they count or not.
+	Correlation   Number `json:"score_correlation"` // Pearson's
+	MeanChange    Number `json:"score_mean_change"`
+	MeanAbsChange Number `json:"score_mean_abs_change"`
 }
 
 // Flip is how many orders got one action of From and one of To.

@@ -20,12 +20,13 @@ const (
 
 // How good a reason is. A better one replaces a worse one.
 const (
-	rankNone = iota
-	rankHistory
+	rankNone       = iota
+	rankConcurrent // at about the same time: that one missed the other is but possible
+	rankHistory    // orders are missing, of whichever entity
 	rankMaybeLabel
-	rankConcurrent
 	rankLabel
 	rankArrival
+	rankOrder // an order of the same entity is missing, or another
 )
 
 // maxShared is how many of the orders in question are looked at for each entity: a hot one must not make it a matter of hours.
@@ -94,7 +95,7 @@ func (v *verifier) explain(labels *history) {
 	}
 	similar := 2*v.contents > v.result.Compared // else live's orders were in another format, and their contents say nothing
 	share := v.sharing()
-	v.byOrders(share)
+	v.byOrders(share, similar)
 	v.byLabels(share, labels)
 	v.byHistory()
 	for i := range v.open {
@@ -103,10 +104,11 @@ func (v *verifier) explain(labels *history) {
 		switch {
 		case similar && was.content != u.content:
 			u.kind, u.detail = OtherContent, ""
-		case u.kind == "" && was.degraded:
-			u.kind = Degraded
-		case u.kind == "":
-			u.kind = Unknown
+		case u.left == 0:
+		case (was.degraded|u.degraded)&lackFeatures != 0:
+			u.kind, u.detail = Degraded, ""
+		default:
+			u.kind, u.detail = Unknown, v.unnamed(u, was)
 		}
 	}
 }
@@ -126,8 +128,9 @@ func (v *verifier) sharing() map[uint64][]int32 {
 	return share
 }
 
-// each calls do for each order in question that has an entity in common with the order at row, or is that order, and may have it in a window.
-func (v *verifier) each(row int, share map[uint64][]int32, do func(u *unexplained, entity string)) {
+// each calls do for each order in question that has an entity in common with the order at row, or is that order, and of whose features that differ that order
+// may change some, by itself or by its labels: why has their classes.
+func (v *verifier) each(row int, share map[uint64][]int32, labels bool, do func(u *unexplained, entity string, why uint64)) {
 	n := len(v.entities)
 	at := v.seen.at[row]
 	for e, key := range v.seen.keys[row*n : (row+1)*n] {
@@ -136,42 +139,50 @@ func (v *verifier) each(row int, share map[uint64][]int32, do func(u *unexplaine
 		}
 		for _, i := range share[key] {
 			u := &v.open[i]
-			if by := v.seen.at[u.row]; at <= by && at > by-v.reach {
-				do(u, v.entities[e].name)
+			age := v.seen.at[u.row] - at
+			if age < 0 || age >= v.reach {
+				continue
+			}
+			if why := v.changes(u.differs, e, age, labels); why != 0 {
+				do(u, v.entities[e].name, why)
 			}
 		}
 	}
 }
 
-// byOrders looks for orders that live had on the other side.
-func (v *verifier) byOrders(share map[uint64][]int32) {
+// byOrders looks for orders that live had on the other side, or with another content (where contents are similar, and so say something), or not at all.
+func (v *verifier) byOrders(share map[uint64][]int32, similar bool) {
 	for row := range v.seen.at {
-		v.each(row, share, func(u *unexplained, entity string) {
+		v.each(row, share, false, func(u *unexplained, entity string, why uint64) {
 			before := row < int(u.row) // in the history
-			if row == int(u.row) || u.rank == rankArrival {
+			if row == int(u.row) || u.rank == rankOrder && u.left&why == 0 {
 				return // itself, or there is no better reason: of a hot entity there are many to be asked
 			}
 			a, b := v.seen.live[row], &v.live.all[v.seen.live[u.row]]
 			if a < 0 {
-				if before && u.rank < rankHistory {
-					u.because(rankHistory, OtherHistory, "live has no decision of an order of the same "+entity)
+				if before {
+					u.because(why, rankOrder, OtherHistory, "live has no decision of an order of the same "+entity)
 				}
+				return
+			}
+			if before && similar && v.seen.other[row] {
+				u.because(why, rankOrder, OtherContent, "live had an order of the same "+entity+" with another content")
 				return
 			}
 			was := &v.live.all[a]
 			first, sure := was.before(b)
-			if sure && before == first || !sure && u.rank >= rankConcurrent {
+			if sure && before == first || !sure && u.rank >= rankConcurrent && u.left&why == 0 {
 				return
 			}
 			where := fmt.Sprintf("%s/%d offset %d of the same %s", v.live.topics[was.topic], was.partition, was.offset, entity)
 			by := time.Duration(was.decided-b.decided) * time.Microsecond
 			switch {
 			case !sure:
-				u.because(rankConcurrent, Concurrent, fmt.Sprintf("%s was decided within %s of it", where, by.Abs()))
+				u.because(why, rankConcurrent, Concurrent, fmt.Sprintf("%s was decided within %s of it", where, by.Abs()))
 			case before:
-				u.because(rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s after it", where, by))
+				u.because(why, rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s after it", where, by))
 			default:
-				u.because(rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s before it, and lies behind it in the history", where, -by))
+				u.because(why, rankArrival, LateArrival, fmt.Sprintf("%s was decided live %s before it, and lies behind it in the history", where, -by))
 			}
 		})
 	}
@@ -197,14 +208,14 @@ func (v *verifier) byLabels(share map[uint64][]int32, labels *history) {
 		for _, n := range of[id] {
 			l := &labels.labels[n]
 			known := l.KnownAt.UnixMicro()
-			v.each(row, share, func(u *unexplained, entity string) {
+			v.each(row, share, true, func(u *unexplained, entity string, why uint64) {
 				b := &v.live.all[v.seen.live[u.row]]
 				switch {
-				case known > v.seen.at[u.row] || u.rank >= rankLabel:
+				case known > v.seen.at[u.row] || u.rank >= rankLabel && u.left&why == 0:
 				case l.at == unheard:
-					u.because(rankMaybeLabel, LateLabel, "a label of the same "+entity+" was known by then; when it came is not")
+					u.because(why, rankMaybeLabel, LateLabel, "a label of the same "+entity+" was known by then; when it came is not")
 				case l.at > b.decided-labelWithin.Microseconds():
-					u.because(rankLabel, LateLabel, fmt.Sprintf("a label of the same %s came %s after the decision", entity, time.Duration(l.at-b.decided)*time.Microsecond))
+					u.because(why, rankLabel, LateLabel, fmt.Sprintf("a label of the same %s came %s after the decision", entity, time.Duration(l.at-b.decided)*time.Microsecond))
 				}
 			})
 		}
@@ -223,16 +234,24 @@ func (v *verifier) byHistory() {
 	for i := range v.open {
 		u := &v.open[i]
 		at := v.seen.at[u.row]
-		from, _ := slices.BinarySearch(times, at-v.reach+1)
-		to, _ := slices.BinarySearch(times, at+1)
-		if to > from {
-			u.because(rankHistory, OtherHistory, fmt.Sprintf("the history lacks %d orders that live decided in the time that features look back to", to-from))
+		for n := range v.classes {
+			why := uint64(1) << n
+			if u.differs&why == 0 {
+				continue
+			}
+			near, far := v.classes[n].span()
+			from, _ := slices.BinarySearch(times, at-far+1)
+			to, _ := slices.BinarySearch(times, at-near+1)
+			if to > from {
+				u.because(why, rankHistory, OtherHistory, fmt.Sprintf("the history lacks %d orders that live decided in the time that a feature looks back to", to-from))
+			}
 		}
 	}
 }
 
-// because notes a reason, when it is better than what there is.
-func (u *unexplained) because(rank int, kind, detail string) {
+// because notes a reason for the classes why, and keeps it when it is better than what there is.
+func (u *unexplained) because(why uint64, rank int, kind, detail string) {
+	u.left &^= why
 	if rank > u.rank {
 		u.rank, u.kind, u.detail = rank, kind, detail
 	}

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrFeatures says that the feature set names a field that no order has, takes a text for a number, or has a feature named like a column of a file.
 	ErrFeatures = errors.New("the feature set does not fit")
+	// ErrNothing says that a source has nothing of what is asked for: no orders at all, or none of that time, or no labels but other records.
+	ErrNothing = errors.New("there is nothing to replay")
 	// ErrResume says that there is no interrupted replay that could be gone on with.
 	ErrResume = errors.New("there is nothing to resume")
 	// ErrReport says that a report is to read a field that no order has.

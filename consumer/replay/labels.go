@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -32,6 +33,7 @@ const unheard = math.MinInt64
 // readLabels reads all labels and sorts them by known_at; of those known at one time the order in which they lie stays.
 func readLabels(ctx context.Context, from feed, at Location, letters *deadLetters) (history, error) {
 	var h history
+	bad := 0
 	for {
 		items, err := from.next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -49,10 +51,14 @@ func readLabels(ctx context.Context, from feed, at Location, letters *deadLetter
 			if !ok {
 				return history{}, items[i].bad
 			}
+			bad++
 			if err := letters.add(letter); err != nil {
 				return history{}, err
 			}
 		}
+	}
+	if bad > 0 && len(h.labels) == 0 {
+		return history{}, fmt.Errorf("%w: none of the %d records of %s is a label", ErrNothing, bad, at)
 	}
 	slices.SortStableFunc(h.labels, func(a, b heard) int { return a.KnownAt.Compare(b.KnownAt) })
 	return h, nil

@@ -24,9 +24,34 @@ type lived struct {
 	topic       int32 // in live.topics
 	kind        int32 // in live.kinds
 	action      backtest.Action
-	degraded    bool
+	degraded    lack
 	torn        bool // another decision of the order says something else
 	seen        bool // its order was replayed
+}
+
+// lack is what of a decision could not be had: its features, its score, its action.
+type lack uint8
+
+const (
+	lackFeatures lack = 1 << iota
+	lackScore
+	lackAction
+)
+
+// lackOf returns what the words of a decision's degraded excuse: with other features the score and the action may be others too, and so on.
+func lackOf(words []string) lack {
+	var all lack
+	for _, word := range words {
+		switch {
+		case strings.HasPrefix(word, "features"):
+			all |= lackFeatures | lackScore | lackAction
+		case word == "model", word == "routing":
+			all |= lackScore | lackAction
+		default:
+			all |= lackAction
+		}
+	}
+	return all
 }
 
 // kind is what decisions were made by.
@@ -135,7 +160,7 @@ func (l *live) add(d *schemas.Decision) {
 	}
 	one := lived{
 		score: d.Score, at: d.OccurredAt.UnixMicro(), decided: d.DecidedAt.UnixMicro(), vector: -1, content: d.Content, offset: d.Source.Offset, partition: d.Source.Partition,
-		topic: l.topic(d.Source.Topic), kind: l.kind(d), action: backtest.ActionOf(d.Action), degraded: len(d.Degraded) > 0,
+		topic: l.topic(d.Source.Topic), kind: l.kind(d), action: backtest.ActionOf(d.Action), degraded: lackOf(d.Degraded),
 	}
 	l.span(d)
 	if l.vectors {

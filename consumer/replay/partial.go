@@ -53,12 +53,13 @@ type partial struct {
 	Sources  []string          `json:"sources"`
 	Since    time.Time         `json:"since"`
 	Until    time.Time         `json:"until"`
+	Lateness string            `json:"lateness"`
 	Files    []string          `json:"files"` // that are to be gone on with
 }
 
 // describe says what a replay is, for partial.
 func (t *transport) describe(cfg *Config) partial {
-	p := partial{Partial: true, Features: cfg.Features.Version(), Sources: cfg.Orders.Names(), Since: cfg.Since.UTC(), Until: cfg.Until.UTC(), Digests: t.digests()}
+	p := partial{Partial: true, Features: cfg.Features.Version(), Sources: cfg.Orders.Names(), Since: cfg.Since.UTC(), Until: cfg.Until.UTC(), Lateness: cfg.Lateness.String(), Digests: t.digests()}
 	if cfg.Labels != nil {
 		p.Sources = append(p.Sources, cfg.Labels.Names()...)
 	}
@@ -108,7 +109,7 @@ func (t *transport) resume(cfg *Config) error {
 		return fmt.Errorf("%w: reading %s: %w", ErrResume, PartialFile, err)
 	}
 	is := t.describe(cfg)
-	if was.Features != is.Features || !was.Since.Equal(is.Since) || !was.Until.Equal(is.Until) || !slices.Equal(was.Sources, is.Sources) || !slices.Equal(was.Files, is.Files) ||
+	if was.Features != is.Features || !was.Since.Equal(is.Since) || !was.Until.Equal(is.Until) || was.Lateness != is.Lateness || !slices.Equal(was.Sources, is.Sources) || !slices.Equal(was.Files, is.Files) ||
 		!slices.EqualFunc(was.Digests, is.Digests, func(a, b CandidateDigest) bool { return a.Name == b.Name && a.Hash == b.Hash }) {
 		return fmt.Errorf("%w: %s is of other sources, features, candidates, times or files than those given now", ErrResume, PartialFile)
 	}

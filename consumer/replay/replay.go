@@ -10,9 +10,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"verdict/consumer"
 	"verdict/preprocess"
@@ -58,6 +61,7 @@ type Config struct {
 	Since  time.Time           // rows and decisions are written from this event time on, earlier orders only warm up; zero: all
 	Until  time.Time           // orders at or after it are not read; zero: all are
 	Batch  int                 // orders a step; 0 is 1,000
+	Rate   float64             // orders a second, at most; 0: no limit
 
 	Live   *Location     // decisions that were made live, with which the candidates are compared in a report; nil: none are known
 	Verify bool          // compares the main candidate's decisions with Live, bit for bit, and writes differences.jsonl
@@ -90,7 +94,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	began := time.Now()
 	files := &outputs{dir: cfg.Out}
 	defer files.discard()
-	t := &transport{batch: cmp.Or(cfg.Batch, 1000), since: cfg.Since, until: cfg.Until, lateness: cfg.Lateness}
+	t := &transport{batch: cmp.Or(cfg.Batch, 1000), pace: pace(cfg.Rate, cmp.Or(cfg.Batch, 1000)), since: cfg.Since, until: cfg.Until, lateness: cfg.Lateness}
 	if err := t.create(&cfg, files); err != nil {
 		return Summary{}, err
 	}
@@ -102,6 +106,11 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	broken := t.interrupted(ctx)
+	if broken == nil {
+		if err := t.nothing(&cfg); err != nil {
+			return Summary{}, err
+		}
+	}
 	if broken != nil && broken.Orders <= t.skip { // what there was stays as it is
 		return Summary{}, broken.Cause
 	}
@@ -114,6 +123,31 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return done, broken
 	}
 	return done, nil
+}
+
+// pace returns what holds a replay to a rate, in batches of that many; nil for none.
+func pace(perSecond float64, batch int) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), batch)
+}
+
+// nothing says why a replay that has come to its end has nothing to tell: it was asked about what is not there.
+func (t *transport) nothing(cfg *Config) error {
+	c := &t.counts
+	switch read := c.orders.Load(); {
+	case read == 0 && c.after.Load() > 0:
+		return fmt.Errorf("%w: all %d orders of %s lie at %s or later", ErrNothing, c.after.Load(), cfg.Orders, cfg.Until.Format(time.RFC3339))
+	case read == 0:
+		return fmt.Errorf("%w: there is no record in %s", ErrNothing, cfg.Orders)
+	case t.newest.IsZero():
+		return fmt.Errorf("%w: none of the %d records of %s is an order", ErrNothing, read, cfg.Orders)
+	case t.newest.Before(cfg.Since):
+		return fmt.Errorf("%w: all %d orders of %s lie before %s", ErrNothing, read, cfg.Orders, cfg.Since.Format(time.RFC3339))
+	default:
+		return nil
+	}
 }
 
 // finish writes what can be told when all is decided, and has the files appear.

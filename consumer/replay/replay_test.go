@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -171,12 +172,35 @@ func TestReplayCountsLateOrders(t *testing.T) {
 	}
 }
 
+func TestReplayRefusesWhatHasNothingOfWhatIsAskedFor(t *testing.T) {
+	orders := put(t, "orders.jsonl", []byte(order(1, "a", 0, 1)+order(2, "a", 1, 1)))
+	for name, tc := range map[string]struct {
+		change func(cfg *replay.Config)
+		want   string
+	}{
+		"an empty file":          {func(cfg *replay.Config) { cfg.Orders = *location(t, put(t, "empty.jsonl", nil)) }, "there is no record in"},
+		"no order in the file":   {func(cfg *replay.Config) { cfg.Orders = *location(t, put(t, "x.jsonl", []byte("{}\n[]\n"))) }, "none of the 2 records of"},
+		"all before since":       {func(cfg *replay.Config) { cfg.Since = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) }, "lie before 2027-01-01"},
+		"all behind until":       {func(cfg *replay.Config) { cfg.Until = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) }, "lie at 2025-01-01T00:00:00Z or later"},
+		"labels that are orders": {func(cfg *replay.Config) { cfg.Labels = location(t, orders) }, "none of the 2 records of"},
+	} {
+		cfg, out := small(t, orders)
+		tc.change(&cfg)
+		if _, err := replay.Run(t.Context(), cfg); !errors.Is(err, replay.ErrNothing) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+			t.Errorf("%s leaves %v (%v)", name, left, err)
+		}
+	}
+}
+
 func TestReplayBuriesMalformedLinesAndGoesOn(t *testing.T) {
 	long := `{"order_id":"long","occurred_at":"2026-01-01T00:00:00Z","customer_id":"` + strings.Repeat("x", replay.MaxLine) + `","amount":1}` + "\n"
 	longer := `{"order_id":"` + strings.Repeat("y", 1<<20) + `"}` + "\n"
 	secret := `{"order_id":"o 5 4111111111111111","occurred_at":"2026-01-01T00:00:00Z"}` + "\n"
 	cfg, out := small(t, put(t, "orders.jsonl", []byte(order(1, "a", 0, 1)+"{\"order_id\":\n"+long+order(2, "a", 1, 2)+longer+secret+`[1]`+"\n"+order(3, "a", 2, 3))))
-	cfg.Labels = location(t, put(t, "labels.jsonl", []byte(`{"order_id":"o1","known_at":"2026-01-01T00:00:00Z"}`+"\n")))
+	cfg.Labels = location(t, put(t, "labels.jsonl", []byte(`{"order_id":"o1","known_at":"2026-01-01T00:00:00Z"}`+"\n"+label(1, false, 9))))
 	var told bytes.Buffer
 	cfg.Stderr = &told
 	done := run(t, cfg)
@@ -426,4 +450,17 @@ func TestParseLocationRefusesWhatItCannotRead(t *testing.T) {
 			t.Errorf("%q: error %v, want one that says %q", source, err, want)
 		}
 	}
+}
+
+func TestReplayKeepsToItsPace(t *testing.T) {
+	orders, _ := history(500)
+	dir := put(t, "orders.jsonl", orders)
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := small(t, dir)
+		cfg.Rate, cfg.Batch = 100, 50
+		done := run(t, cfg)
+		if want := time.Duration(done.Orders-50) * 10 * time.Millisecond; done.Elapsed != want { // the first batch goes at once
+			t.Errorf("%d orders at 100 a second took %v, want %v", done.Orders, done.Elapsed, want)
+		}
+	})
 }

@@ -94,6 +94,7 @@ func TestReplayOfTopicsSaysWhereARecordLies(t *testing.T) {
 	s.write(t, "orders", 2, 2, nil) // of a compacted topic: no order, and no fault
 	s.write(t, "orders", 2, 3, []byte(order(1, "a", 0, 1)))
 	s.write(t, "labels", 0, 1, []byte("no label"))
+	s.write(t, "labels", 0, 2, []byte(label(1, false, 9)))
 	cfg, out := deciding(t, "-")
 	at := s.location(consumer.Labels, "labels")
 	cfg.Orders, cfg.Labels = s.location(consumer.Orders, "orders"), &at

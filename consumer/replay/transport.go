@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"verdict/consumer"
 )
 
@@ -32,6 +34,7 @@ type transport struct {
 	ended   bool      // all was read
 	polled  consumer.Batch
 
+	pace        *rate.Limiter // nil: as fast as it goes
 	lateness    time.Duration
 	differences *output
 	rows        rowWriter // nil: not wanted
@@ -51,7 +54,8 @@ type transport struct {
 func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	b := &t.polled // the worker is done with the one before
 	b.Records, b.WarmUp = b.Records[:0], false
-	for orders := 0; orders < t.batch; {
+	orders := 0
+	for orders < t.batch {
 		if len(t.ahead) == 0 {
 			err := t.read(ctx)
 			if errors.Is(err, io.EOF) && orders > 0 {
@@ -73,7 +77,10 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 			orders++
 		}
 	}
-	return b, nil
+	if t.pace == nil {
+		return b, nil
+	}
+	return b, t.pace.WaitN(ctx, orders) // the one place where a replay lets time pass
 }
 
 // read gets the next items from the source.

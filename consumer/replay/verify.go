@@ -25,7 +25,7 @@ const (
 	LateLabel     = "late_label"     // a label that was known by the order's time came to live when the order was decided
 	Concurrent    = "concurrent"     // live decided an order of the same entity at about the same time on another partition
 	OtherHistory  = "other_history"  // live had decided orders that this history does not have, or the other way round
-	OtherContent  = "other_content"  // live had this order with another content
+	OtherContent  = "other_content"  // live had this order, or one of the same entity before it, with another content
 	Missing       = "not_decided"    // live has no decision of the order
 	NotReplayed   = "not_replayed"   // the history does not have an order that live decided
 	Torn          = "two_decisions"  // live has two decisions of the order, and they are not the same
@@ -42,7 +42,7 @@ var kinds = [...]struct {
 	{LateLabel, true, "a label of the same entity had not come to live yet"},
 	{Concurrent, true, "live decided an order of the same entity at about the same time, on another partition"},
 	{OtherHistory, true, "live had decided orders near it that the history lacks, or the other way round"},
-	{OtherContent, true, "live had the order with another content"},
+	{OtherContent, true, "live had the order, or one before it of the same entity, with another content"},
 	{OtherFeatures, true, "decided with another feature set"},
 	{OtherModel, true, "decided with another model"},
 	{OtherPolicy, true, "decided with another policy"},
@@ -116,7 +116,9 @@ type verifier struct {
 	contents int64 // of the compared: those with the same content
 
 	entities []entity
-	reach    int64 // how far back a feature looks, in microseconds
+	classes  []class // of features
+	classOf  []int   // :: place in the vector → its features' class
+	reach    int64   // how far back a feature looks, in microseconds
 	seen     table
 	open     []unexplained
 	values   chunks // of open
@@ -131,20 +133,25 @@ type entity struct {
 
 // table has all orders that were replayed, in their order.
 type table struct {
-	at   []int64  // event times, microseconds since 1970
-	id   []uint64 // hashes of the ids
-	live []int32  // places of their live decisions; -1: none
-	keys []uint64 // hashes of the entities' keys, one for each entity of each order; 0: none
+	at    []int64  // event times, microseconds since 1970
+	id    []uint64 // hashes of the ids
+	live  []int32  // places of their live decisions; -1: none
+	other []bool   // whether live had the order with another content
+	keys  []uint64 // hashes of the entities' keys, one for each entity of each order; 0: none
 }
 
 // unexplained is an order with other features.
 type unexplained struct {
 	id      schemas.OrderID
-	row     int32 // in the table
-	vector  int64 // of the replay
+	row     int32  // in the table
+	differs uint64 // a bit for each class with a feature that differs
+	left    uint64 // of them, those that no reason was found for
+	vector  int64  // of the replay
 	score   float64
 	action  backtest.Action
 	content uint64
+
+	degraded lack // of the replay's decision
 
 	rank   int // how good the reason is; 0: none
 	kind   string
@@ -156,7 +163,7 @@ const maxOpen = 100_000
 
 func newVerifier(cfg *Config, decided *live, judges []*judge) *verifier {
 	v := &verifier{
-		live: decided, features: cfg.Features.Version(), found: make(map[string]*Difference), reach: cfg.Features.Keep().Microseconds(), since: math.MinInt64, until: math.MaxInt64,
+		live: decided, features: cfg.Features.Version(), found: make(map[string]*Difference), since: math.MinInt64, until: math.MaxInt64,
 	}
 	if len(judges) > 0 {
 		v.scores, v.actions = judges[0].Model != nil, judges[0].Policy != nil
@@ -171,6 +178,7 @@ func newVerifier(cfg *Config, decided *live, judges []*judge) *verifier {
 		v.entities = append(v.entities, entity{name, key})
 	}
 	slices.SortFunc(v.entities, func(a, b entity) int { return strings.Compare(a.name, b.name) })
+	v.classify(cfg.Features.Influences())
 	return v
 }
 
@@ -182,6 +190,7 @@ func (v *verifier) see(o *preprocess.Arrived) *lived {
 	}
 	t := &v.seen
 	t.at, t.live = append(t.at, o.Order.At.UnixMicro()), append(t.live, at)
+	t.other = append(t.other, was != nil && was.content != o.Content)
 	t.id = append(t.id, xxhash.Sum64String(string(o.Order.ID)))
 	for i := range v.entities {
 		hash := uint64(0)
@@ -212,13 +221,13 @@ func (v *verifier) compare(o *preprocess.Arrived, d *schemas.Decision) error {
 	case by.features.Hash != v.features.Hash && (!slices.Equal(by.names, d.Inputs.Layout.Names) || !equalBits(inputs, d.Inputs.Values)):
 		kind = OtherFeatures
 	case len(inputs) != len(d.Inputs.Values):
-		kind = Degraded
+		kind = v.why(lackFeatures, false, "", was, d)
 	case !equalBits(inputs, d.Inputs.Values):
 		return v.postpone(o, d, was)
 	case v.scores && bitsOf(was.score) != bitsOf(d.Score):
-		kind = v.why(by.model.Hash != d.Model.Hash, OtherModel, was, d)
+		kind = v.why(lackScore, by.model.Hash != d.Model.Hash, OtherModel, was, d)
 	case v.actions && was.action != action:
-		kind = v.why(by.policy.Hash != d.Policy.Hash, OtherPolicy, was, d)
+		kind = v.why(lackAction, by.policy.Hash != d.Policy.Hash, OtherPolicy, was, d)
 	default:
 		v.result.Same++
 		return nil
@@ -226,12 +235,12 @@ func (v *verifier) compare(o *preprocess.Arrived, d *schemas.Decision) error {
 	return v.tell(&told{id: o.Order.ID, kind: kind, detail: v.versions(kind, by, d), live: was, vector: d.Inputs.Values, score: d.Score, action: action})
 }
 
-// why returns the kind of a difference in what comes of the same features.
-func (v *verifier) why(other bool, kind string, was *lived, d *schemas.Decision) string {
+// why returns the kind of a difference in something: another version made it, or it could not be had.
+func (v *verifier) why(what lack, other bool, kind string, was *lived, d *schemas.Decision) string {
 	switch {
 	case other:
 		return kind
-	case was.degraded || len(d.Degraded) > 0:
+	case (was.degraded|lackOf(d.Degraded))&what != 0:
 		return Degraded
 	default:
 		return Unknown
@@ -287,10 +296,17 @@ func (v *verifier) postpone(o *preprocess.Arrived, d *schemas.Decision, was *liv
 			vector: d.Inputs.Values, score: d.Score, action: backtest.ActionOf(d.Action),
 		})
 	}
-	v.open = append(v.open, unexplained{
+	u := unexplained{
 		id: schemas.OrderID(strings.Clone(string(o.Order.ID))), row: int32(len(v.seen.at) - 1), vector: v.values.add(d.Inputs.Values), score: d.Score, action: backtest.ActionOf(d.Action),
-		content: o.Content,
-	})
+		content: o.Content, degraded: lackOf(d.Degraded),
+	}
+	for i, x := range v.live.values.at(was.vector, len(d.Inputs.Values)) {
+		if bitsOf(x) != bitsOf(d.Inputs.Values[i]) {
+			u.differs |= 1 << v.classOf[i]
+		}
+	}
+	u.left = u.differs
+	v.open = append(v.open, u)
 	return nil
 }
 

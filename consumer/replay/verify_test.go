@@ -134,6 +134,18 @@ func TestVerifyNamesEachDifference(t *testing.T) {
 			all[2].Degraded, all[2].Action = []string{"features"}, schemas.Reject
 			return all
 		}, map[string]int64{replay.Degraded: 1}, 0},
+		"no features, and nothing that says so": {func(all []schemas.Decision) []schemas.Decision {
+			all[2].Inputs = schemas.FeatureVector{}
+			return all
+		}, map[string]int64{replay.Unknown: 1}, 1},
+		"a feature, where the model could not be had": {func(all []schemas.Decision) []schemas.Decision {
+			all[2].Inputs.Values[0], all[2].Degraded = 7, []string{"model"}
+			return all
+		}, map[string]int64{replay.Unknown: 1}, 1},
+		"a feature, where features were not all there": {func(all []schemas.Decision) []schemas.Decision {
+			all[2].Inputs.Values[1], all[2].Degraded = 7, []string{"features_stale"}
+			return all
+		}, map[string]int64{replay.Degraded: 1}, 0},
 		"a cost that could not be had": {func(all []schemas.Decision) []schemas.Decision {
 			all[2].Degraded, all[2].Action = []string{"cost"}, schemas.Review
 			return all
@@ -195,6 +207,15 @@ func TestVerifyFindsWhoArrivedLate(t *testing.T) {
 	if !strings.Contains(differences, `"detail":"orders.jsonl/0 offset 2 of the same customer`) || v.Differences[0].Example != "o2" {
 		t.Errorf("%s: %+v", differences, v.Differences)
 	}
+	// What is made of the order alone no other order can change, nor one that lies where no window reaches.
+	for place, want := range map[int]string{0: "nothing that was found changes amount", 1: ""} {
+		was := decided(t, b+c+a, "")
+		was[0].Inputs.Values[place] = 9
+		v, _ := verify(t, a+b+c, "", was)
+		if kind := map[bool]string{true: replay.Unknown, false: replay.LateArrival}[want != ""]; told(v)[kind] != 1 || want != "" && v.Differences[0].Detail != want {
+			t.Errorf("feature %d: %s", place, v)
+		}
+	}
 	// The other way round, too: live counted a, and the history has it behind b.
 	if v, _ := verify(t, b+c+a, "", decided(t, a+b+c, "")); told(v)[replay.LateArrival] != 1 || v.Unexplained != 0 {
 		t.Errorf("%s", v)
@@ -251,6 +272,18 @@ func TestVerifyKnowsThatTheHistoryBeginsLater(t *testing.T) {
 	v, _ := verify(t, b, "", decided(t, a+b, ""))
 	if diff := cmp.Diff(map[string]int64{replay.OtherHistory: 1}, told(v)); diff != "" || v.Unexplained != 0 {
 		t.Error(diff)
+	}
+}
+
+func TestVerifyTellsWhatIsCertainBeforeWhatIsPossible(t *testing.T) {
+	// a is another order than live had, so that b's mean differs too; c of the same customer was decided elsewhere at about b's time.
+	a, b, c := order(1, "a", 0, 1), order(2, "a", 1, 1), order(3, "a", 1, 1)
+	was := decided(t, order(1, "a", 0, 9)+b+c, "")
+	was[2].Source.Partition, was[2].DecidedAt = 1, was[1].DecidedAt.Add(100*time.Millisecond)
+	others := strings.Join(strings.SplitAfter(apart(9), "\n")[4:], "") // most contents are those that live had
+	v, differences := verify(t, a+b+c+others, "", append(was, decided(t, others, "")...))
+	if diff := cmp.Diff(map[string]int64{replay.OtherContent: 3}, told(v)); diff != "" {
+		t.Errorf("%s\n%s", diff, differences)
 	}
 }
 

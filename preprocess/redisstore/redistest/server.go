@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -60,6 +61,14 @@ func (s *Server) Addr() string { return s.addr }
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.ended
+}
+
+// Signal sends the process a signal: SIGSTOP for a server that takes connections and answers nothing, SIGCONT to have it go on.
+func (s *Server) Signal(signal os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		s.t.Fatalf("sending %v to a redis-server: %v", signal, err)
+	}
 }
 
 // Restart runs a server that was killed once more, at the same address. It is empty then.

@@ -96,6 +96,8 @@ type Oracle struct {
 	states     []state
 	alien      []Place          // outputs that are no decisions
 	told       map[string][]sum // :: order id → digests of what its callers were told
+	written    int              // inputs
+	open       int              // of them, those without an output
 }
 
 // sum tells values apart.
@@ -174,7 +176,20 @@ func (o *Oracle) Input(in Input) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	at := o.at(in.Place)
+	if !at.known {
+		o.written++
+		if len(at.outputs) == 0 {
+			o.open++
+		}
+	}
 	at.Input, at.known = in, true
+}
+
+// Open returns how many inputs there are, and how many of them have no output yet: what a feeder waits for.
+func (o *Oracle) Open() (inputs, open int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written, o.open
 }
 
 // at returns what is known of a place. The caller holds mu.
@@ -233,6 +248,9 @@ func (o *Oracle) fresh(p Place) bool {
 // take notes an output with its input. The caller holds mu.
 func (o *Oracle) take(out *Output, of output) *input {
 	at := o.at(out.Source)
+	if at.known && len(at.outputs) == 0 {
+		o.open--
+	}
 	at.outputs = append(at.outputs, of)
 	if at.firstSeen.IsZero() || out.Seen.Before(at.firstSeen) {
 		at.firstSeen = out.Seen

@@ -369,3 +369,14 @@ func TestPlacesComeBack(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenInputsAreThoseWithoutOutput(t *testing.T) {
+	r := newRun(t, oracle.Config{})
+	r.publish(1, r.record(1, 1))
+	r.write(0, 1, 2, 2)
+	r.refuse(2, "avro_decode")
+	r.refuse(2, "avro_decode")
+	if inputs, open := r.Open(); inputs != 3 || open != 1 {
+		t.Errorf("%d inputs, %d open", inputs, open)
+	}
+}
