@@ -14,9 +14,12 @@ BENCH ?= .
 FUZZ  ?= 20s
 # What `make broker` runs: the packages whose tests use VERDICT_KAFKA and VERDICT_REDIS.
 BROKER_PKG ?= ./cmd/verdict/... ./consumer/kafka/... ./preprocess/redisstore/...
+# How many orders `make campaign` makes each fault over, and which fault alone.
+CAMPAIGN ?= 100000
+FAULT    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint tools race bench fuzz golden broker up down build image vuln
+.PHONY: help demo test check fmt lint tools race bench fuzz golden broker campaign up down build image vuln
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +63,9 @@ golden: ## rewrite the golden files under testdata; review them as a diff
 
 broker: ## the tests that want a real Kafka and a real Redis (deploy/dev/broker.sh starts and ends them, or says what is missing)
 	deploy/dev/broker.sh go test -count=1 -timeout 20m $(BROKER_PKG)
+
+campaign: ## each fault over real processes with CAMPAIGN orders (100000), judged by the oracle: some minutes a fault. One alone: make campaign FAULT=F01
+	VERDICT_CAMPAIGN=$(CAMPAIGN) deploy/dev/broker.sh go test -count=1 -timeout 6h -run 'TestCampaign/$(FAULT)' -v ./cmd/verdict
 
 up: ## Kafka, Redis, schema registry, verdict (scorer and api), Prometheus, Grafana in containers
 	docker compose up --build --detach --wait
