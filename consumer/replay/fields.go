@@ -17,8 +17,8 @@ var (
 	ErrFeatures = errors.New("the feature set does not fit")
 	// ErrNothing says that a source has nothing of what is asked for: no orders at all, or none of that time, or no labels but other records.
 	ErrNothing = errors.New("there is nothing to replay")
-	// ErrResume says that there is no interrupted replay that could be gone on with.
-	ErrResume = errors.New("there is nothing to resume")
+	// ErrResume says that there is no interrupted replay that could be gone on with: its files or its sources are not there any more as they were, or it was another.
+	ErrResume = errors.New("cannot resume")
 	// ErrReport says that a report is to read a field that no order has.
 	ErrReport = errors.New("the report does not fit")
 	// ErrLive says that what was decided live cannot be compared with.

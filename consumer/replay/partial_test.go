@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -104,13 +105,41 @@ func TestResumedReplayWritesWhatAWholeOneWrites(t *testing.T) {
 
 func TestResumeRefusesAnotherReplay(t *testing.T) {
 	orders, labels := history(3000)
-	for name, change := range map[string]func(cfg *replay.Config){
-		"other candidates":    func(cfg *replay.Config) { cfg.Candidates = cfg.Candidates[:1] },
-		"other times":         func(cfg *replay.Config) { cfg.Since = cfg.Since.Add(1) },
-		"no labels":           func(cfg *replay.Config) { cfg.Labels = nil },
-		"other files":         func(cfg *replay.Config) { cfg.Write = replay.NoFeatures },
-		"a report":            func(cfg *replay.Config) { cfg.Report = new(replay.ReportConfig) },
-		"parquet":             func(cfg *replay.Config) { cfg.Write = replay.Parquet },
+	for name, alter := range map[string]func(cfg *replay.Config){
+		"other candidates": func(cfg *replay.Config) { cfg.Candidates = cfg.Candidates[:1] },
+		"other times":      func(cfg *replay.Config) { cfg.Since = cfg.Since.Add(1) },
+		"no labels":        func(cfg *replay.Config) { cfg.Labels = nil },
+		"other files":      func(cfg *replay.Config) { cfg.Write = replay.NoFeatures },
+		"a report":         func(cfg *replay.Config) { cfg.Report = new(replay.ReportConfig) },
+		"parquet":          func(cfg *replay.Config) { cfg.Write = replay.Parquet },
+		"a file cut short": func(cfg *replay.Config) {
+			change(t, filepath.Join(cfg.Out, "decisions.jsonl"), func(text string) string { return text[:len(text)-100] })
+		},
+		"a file with more": func(cfg *replay.Config) {
+			change(t, filepath.Join(cfg.Out, "features.csv"), func(text string) string { return text + "junk\n" })
+		},
+		"a file with another number": func(cfg *replay.Config) {
+			change(t, filepath.Join(cfg.Out, "features.csv"), func(text string) string { return strings.Replace(text, ",1,", ",2,", 1) })
+		},
+		"a file said of in another way": func(cfg *replay.Config) {
+			change(t, filepath.Join(cfg.Out, replay.PartialFile), func(text string) string { return strings.Replace(text, `"name"`, `"path"`, 1) })
+		},
+		"another order": func(cfg *replay.Config) {
+			change(t, cfg.Orders.String(), func(text string) string { return strings.Replace(text, `"amount":`, `"amount":1`, 1) })
+		},
+		"orders in another order": func(cfg *replay.Config) {
+			change(t, cfg.Orders.String(), func(text string) string {
+				lines := strings.SplitAfter(text, "\n")
+				lines[8], lines[9] = lines[9], lines[8]
+				return strings.Join(lines, "")
+			})
+		},
+		"another label": func(cfg *replay.Config) {
+			change(t, cfg.Labels.String(), func(text string) string { return strings.Replace(text, "true", "false", 1) })
+		},
+		"fewer orders": func(cfg *replay.Config) {
+			change(t, cfg.Orders.String(), func(text string) string { return strings.Join(strings.SplitAfter(text, "\n")[:400], "") })
+		},
 		"a file that is gone": func(cfg *replay.Config) { _ = os.Remove(filepath.Join(cfg.Out, "features.csv")) },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -120,14 +149,51 @@ func TestResumeRefusesAnotherReplay(t *testing.T) {
 		if _, err := replay.Run(ctx, cfg); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-		was := read(t, out, "decisions.jsonl")
 		cfg.Resume, cfg.Store = true, newStore()
-		change(&cfg)
+		alter(&cfg)
+		was := read(t, out, "decisions.jsonl")
 		if _, err := replay.Run(t.Context(), cfg); !errors.Is(err, replay.ErrResume) {
 			t.Errorf("%s: error %v, want ErrResume", name, err)
 		}
 		if read(t, out, "decisions.jsonl") != was {
 			t.Errorf("%s: decisions.jsonl was changed", name)
 		}
+	}
+}
+
+// TestResumeTakesASourceThatHasGrown goes on where more orders, and labels that became known later, have come behind what had been read.
+func TestResumeTakesASourceThatHasGrown(t *testing.T) {
+	orders, labels := history(3000)
+	half := bytes.Join(bytes.SplitAfter(orders, []byte("\n"))[:1000], nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg, out := reporting(t, half, labels)
+	cfg.Report, cfg.Write, cfg.Decide, cfg.Batch = nil, replay.CSV, true, 10
+	cfg.Store = &cancelling{Store: cfg.Store, after: 50, cancel: cancel}
+	if _, err := replay.Run(ctx, cfg); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	change(t, cfg.Orders.String(), func(string) string { return string(orders) })
+	change(t, cfg.Labels.String(), func(text string) string { return text + label(1, false, 9000) })
+	cfg.Resume, cfg.Store = true, newStore()
+	run(t, cfg)
+	whole, all := reporting(t, orders, labels)
+	whole.Report, whole.Write, whole.Decide = nil, replay.CSV, true
+	run(t, whole)
+	for _, name := range []string{"features.csv", "decisions.jsonl", "decisions-2.jsonl"} {
+		if read(t, out, name) != read(t, all, name) {
+			t.Errorf("%s is not what a whole replay writes", name)
+		}
+	}
+}
+
+// change rewrites a file.
+func change(t *testing.T, path string, how func(string) string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(how(string(text))), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -160,12 +160,15 @@ func (t *transport) finish(cfg *Config, files *outputs, broken *InterruptedError
 	if err := t.writeReport(cfg, files, broken, done); err != nil {
 		return err
 	}
-	if cfg.Stdout == nil {
+	if broken != nil && cfg.Stdout == nil {
 		if err := t.sayPartial(cfg, files, broken); err != nil {
 			return err
 		}
 	}
-	return files.appear()
+	if err := files.appear(); err != nil || broken != nil || cfg.Stdout != nil {
+		return err
+	}
+	return unsayPartial(cfg.Out)
 }
 
 // create creates what the replay writes to.
@@ -210,8 +213,7 @@ func (t *transport) create(cfg *Config, files *outputs) (err error) {
 	if err := t.createRows(cfg, features.Writer); err != nil || !cfg.Resume {
 		return err
 	}
-	features.Reset(features.temp) // the header stands there already
-	return features.goOn()
+	return features.goOn(t.was)
 }
 
 // createDecisions creates a file for each candidate.
@@ -222,7 +224,7 @@ func (t *transport) createDecisions(cfg *Config, files *outputs) error {
 			return err
 		}
 		if cfg.Resume {
-			if err := file.goOn(); err != nil {
+			if err := file.goOn(t.was); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,12 @@ type transport struct {
 	through time.Time // newest, when the last step was done
 	done    int64     // orders read by then
 	skip    int64     // orders that an earlier run has written, and that only build state
+	was     *partial  // of that run; nil: there was none
 	ended   bool      // all was read
 	polled  consumer.Batch
+
+	contents     uint64 // of all orders and labels polled so far, in their order; see follow
+	doneContents uint64 // contents, when the last step was done
 
 	pace        *rate.Limiter // nil: as fast as it goes
 	lateness    time.Duration
@@ -62,7 +67,9 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 				break // the next poll tells
 			}
 			if err != nil {
-				t.ended = errors.Is(err, io.EOF)
+				if t.ended = errors.Is(err, io.EOF); t.ended {
+					err = cmp.Or(t.enough(), err)
+				}
 				return nil, err
 			}
 		}
@@ -74,6 +81,9 @@ func (t *transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 		t.ahead = t.ahead[1:]
 		if t.admit(it) {
 			b.Records, b.WarmUp = t.append(b.Records, it), warmUp
+			if err := t.same(); err != nil {
+				return nil, err
+			}
 			orders++
 		}
 	}
@@ -116,7 +126,9 @@ func (t *transport) append(records []consumer.Record, it *item) []consumer.Recor
 	t.counts.orders.Add(1)
 	for label, ok := t.labels.known(it.at); ok; label, ok = t.labels.known(it.at) {
 		records = append(records, label)
+		t.contents = follow(t.contents, contentOf(&label.Ahead.Label))
 	}
+	t.contents = follow(t.contents, it.ahead.Content)
 	if it.record != nil { // it keeps its place and its time, so that orders of one event time count as they did live
 		r := *it.record
 		r.Ahead = it.sorted()
@@ -177,7 +189,7 @@ func cutLast(s, sep string) (before, after string) {
 
 // Commit notes how far the replay is, and tells whether the rows so far could be written.
 func (t *transport) Commit(context.Context, *consumer.Batch) error {
-	t.through, t.done = t.newest, t.counts.orders.Load()
+	t.through, t.done, t.doneContents = t.newest, t.counts.orders.Load(), t.contents
 	return errors.Join(t.failed, t.unwritten())
 }
 
