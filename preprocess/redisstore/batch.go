@@ -342,7 +342,9 @@ func (b *batch) write(ctx context.Context) error {
 	return b.store.exec(ctx, len(b.visits), b.cmds)
 }
 
-// writeMerged queues the blobs of the sources that brought something, and takes out those which they, or others before them, made old.
+// writeMerged queues the blobs of the sources that brought something, and takes out what was of no use when it was read. A source's last part is emptied by the very
+// command that writes the next: taken out by a command of its own it would be lost where the server has no room for the next one (it refuses hset then, and does
+// hdel), and the orders in it with it.
 func (b *batch) writeMerged(ctx context.Context, c *column) {
 	for _, s := range c.merged.sources {
 		if !s.changed {
@@ -350,9 +352,10 @@ func (b *batch) writeMerged(ctx context.Context, c *column) {
 		}
 		at := len(b.bytes)
 		b.bytes = s.append(b.bytes)
-		b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at))
-		if s.field != "" {
-			c.merged.old = append(c.merged.old, s.field)
+		if s.field == "" {
+			b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at))
+		} else {
+			b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at), s.field, "")
 		}
 	}
 	if old := c.merged.old; len(old) > 0 {

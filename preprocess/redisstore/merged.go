@@ -24,7 +24,7 @@ type source struct {
 	preprocess.Merged
 
 	number  int32
-	field   string // in which it was found; "" is nowhere
+	field   string // in which it was found; "" is nowhere. It stands there, empty, beside the next one until that is read
 	tail    string // its cells and sightings as they were found; "" when they have changed since
 	changed bool
 }

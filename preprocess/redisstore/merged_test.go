@@ -7,10 +7,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
+	"github.com/alicebob/miniredis/v2"
+	redisserver "github.com/alicebob/miniredis/v2/server"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"verdict/preprocess"
@@ -268,7 +272,7 @@ func TestStaleWriterOfAMergedColumnDoesNoHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := redisstore.DefaultPrefix + "{c}:m:cells"
-	if n := slow.HLen(t.Context(), key).Val(); n != 2 {
+	if n := partsIn(t, slow, key); n != 2 {
 		t.Fatalf("%d parts stand in Redis, want the owner's and the slow one's", n)
 	}
 	found, err := storetest.Exchange(t.Context(), owner, visits[59:])
@@ -278,8 +282,56 @@ func TestStaleWriterOfAMergedColumnDoesNoHarm(t *testing.T) {
 	if n := counted(found[0].Views[0]); n != 60 {
 		t.Errorf("%d orders are seen, want 60", n)
 	}
-	if n := slow.HLen(t.Context(), key).Val(); n != 1 {
+	if n := partsIn(t, slow, key); n != 1 {
 		t.Errorf("%d parts are left after the owner wrote again", n)
+	}
+	if n := slow.HLen(t.Context(), key).Val(); n > 2 {
+		t.Errorf("%d fields are left after the owner wrote again", n)
+	}
+}
+
+// partsIn is how many parts of a merged column hold anything.
+func partsIn(t *testing.T, client redis.UniversalClient, key string) (n int) {
+	t.Helper()
+	for _, part := range client.HVals(t.Context(), key).Val() {
+		if part != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// TestAMergedColumnIsWholeAfterTheServerHadNoRoomForIt: a server without room refuses what would take some, and goes on to take out what it is told to.
+func TestAMergedColumnIsWholeAfterTheServerHadNoRoomForIt(t *testing.T) {
+	server := miniredis.RunT(t)
+	var full atomic.Bool
+	server.Server().SetPreHook(func(c *redisserver.Peer, command string, _ ...string) bool {
+		if full.Load() && command == "HSET" {
+			c.WriteError("OOM command not allowed when used memory > 'maxmemory'.")
+			return true
+		}
+		return false
+	})
+	visits := mergedVisits(rand.New(rand.NewPCG(6, 6)), 60, 2)
+	askForAll(visits)
+	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{server.Addr()}, Timeout: patient}), redisstore.Config{Timeout: patient})
+	if _, err := storetest.Exchange(t.Context(), s, visits[:30]); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	if _, err := storetest.Exchange(t.Context(), s, visits[30:59]); err == nil {
+		t.Fatal("a server without room takes orders")
+	}
+	full.Store(false)
+	if _, err := storetest.Exchange(t.Context(), s, visits[30:59]); err != nil {
+		t.Fatal(err)
+	}
+	found, err := storetest.Exchange(t.Context(), s, visits[59:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := counted(found[0].Views[0]); n != 60 {
+		t.Errorf("%d orders are seen, want 60", n)
 	}
 }
 
