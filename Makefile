@@ -19,7 +19,7 @@ CAMPAIGN ?= 100000
 FAULT    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint tools race bench fuzz golden broker campaign up down build image vuln
+.PHONY: help demo test check fmt lint tools race bench fuzz golden virtual broker campaign up down build image vuln
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ golden: ## rewrite the golden files under testdata; review them as a diff
 		echo "== $$dir"; go test -count=1 $$dir -rewrite; \
 	done
 	@git diff --stat -- '*testdata*'
+
+# How many seeds, and how long the faults of each last: make virtual SEEDS=100 · VERDICT_SEED=17 make virtual (that seed alone) · VERDICT_VIRTUAL=24h make virtual
+SEEDS ?= 20
+
+virtual: ## the whole of verdict on virtual time, with faults everywhere: SEEDS seeds (default 20), or the one that VERDICT_SEED names
+	VERDICT_SEEDS=$${VERDICT_SEEDS:-$(SEEDS)} go test -tags synctests -count=1 -timeout 60m -run '^TestVirtual' -v ./cmd/verdict
 
 broker: ## the tests that want a real Kafka and a real Redis (deploy/dev/broker.sh starts and ends them, or says what is missing)
 	deploy/dev/broker.sh go test -count=1 -timeout 20m $(BROKER_PKG)

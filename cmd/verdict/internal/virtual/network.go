@@ -5,6 +5,7 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -21,6 +22,7 @@ type Network struct {
 	listeners map[string]*listener // guarded by mu :: host:port → who listens there
 	conns     map[*pair]bool       // guarded by mu: open connections
 	rules     []*Rule              // guarded by mu: faults at work
+	gone      map[string]bool      // guarded by mu :: name or address of a host that was isolated
 	ports     int                  // guarded by mu: the last port that was given to a host that dials
 	arrive    int                  // guarded by mu: the last port that was given to a host that asked for any
 }
@@ -80,6 +82,21 @@ func (n *Network) Cut(on func(Link) bool) int {
 	return len(cut)
 }
 
+// Isolate takes a host off the network for good, by its name or by an address where it listens: what it had written still arrives, nothing else gets from it or to
+// it, and no connection can be made.
+func (n *Network) Isolate(host string) {
+	n.mu.Lock()
+	if n.gone == nil {
+		n.gone = make(map[string]bool)
+	}
+	n.gone[host] = true
+	n.mu.Unlock()
+	for _, p := range n.open(func(l Link) bool { return l.From == host || l.To == host }) {
+		p.there.end(io.EOF, false)
+		p.back.end(io.EOF, false)
+	}
+}
+
 // Open returns how many connections of links are open.
 func (n *Network) Open(on func(Link) bool) int { return len(n.open(on)) }
 
@@ -119,6 +136,9 @@ func (n *Network) held(link Link, reply bool) bool {
 func (n *Network) refused(link Link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.gone[link.From] || n.gone[link.To] {
+		return true
+	}
 	for _, r := range n.rules {
 		if r.Refuse && r.On(link) {
 			return true
@@ -178,7 +198,9 @@ func (n *Network) Dialer(from string) func(ctx context.Context, network, address
 const dialWait = 2 * time.Minute
 
 func (n *Network) dial(ctx context.Context, link Link) (net.Conn, error) {
-	fail := func(err error) (net.Conn, error) { return nil, fmt.Errorf("dialling %s: %w", link.To, err) }
+	fail := func(err error) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: place(link.To), Err: err} // as the net package's, which clients take apart
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialWait)
 	defer cancel()
 	for n.held(link, true) || n.held(link, false) { // a lost packet is sent again after a second

@@ -136,6 +136,30 @@ func TestACutConnectionIsBrokenAtBothEnds(t *testing.T) {
 	})
 }
 
+func TestWhatAnIsolatedHostHadWrittenArrivesAndNothingElse(t *testing.T) {
+	for _, host := range []string{"a", "127.0.0.1:1"} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &virtual.Network{Latency: func(virtual.Link) time.Duration { return time.Millisecond }}
+			a, b := joined(t, n)
+			write(t, a, "last")
+			n.Isolate(host)
+			n.Heal()
+			read(t, b, "last")
+			if _, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+			for _, c := range []net.Conn{a, b} {
+				if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+					t.Error(err)
+				}
+			}
+			if _, err := n.Dialer("a")(t.Context(), "tcp", "127.0.0.1:1"); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestAWriteBreaksAfterItsFirstPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &virtual.Network{}

@@ -186,10 +186,10 @@ func (e *end) Read(b []byte) (int, error) {
 	for {
 		n, err, changed, at := e.in.take(b)
 		if n > 0 || err != nil {
-			return n, err
+			return n, e.failed("read", err)
 		}
 		if err := e.wait(changed, at, &e.read); err != nil {
-			return 0, err
+			return 0, e.failed("read", err)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (e *end) Write(b []byte) (int, error) {
 		_, _ = e.out.put(b[:part], 0)
 		e.out.end(io.EOF, false) // what was written before, and this part, arrives
 		e.in.end(syscall.ECONNRESET, true)
-		return 0, syscall.ECONNRESET
+		return 0, e.failed("write", syscall.ECONNRESET)
 	}
 	latency := time.Duration(0)
 	if n.Latency != nil {
@@ -210,15 +210,23 @@ func (e *end) Write(b []byte) (int, error) {
 	for {
 		err, changed := e.out.put(b, latency)
 		if err != nil {
-			return 0, err
+			return 0, e.failed("write", err)
 		}
 		if changed == nil {
 			return len(b), nil
 		}
 		if err := e.wait(changed, time.Time{}, &e.write); err != nil {
-			return 0, err
+			return 0, e.failed("write", err)
 		}
 	}
+}
+
+// failed is an error as the net package's, which clients take apart.
+func (e *end) failed(op string, err error) error {
+	if err == nil || err == io.EOF { //nolint:errorlint // it is this value and never wrapped
+		return err
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: e.local, Addr: e.remote, Err: err}
 }
 
 // wait waits for a change, for the time at (zero is never), or for the deadline, whichever is first.
