@@ -147,7 +147,7 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 		_ = o.writes.client.Flush(flushing)
 	}
 	for record := u.record; ; {
-		err := o.writes.client.ProduceSync(ctx, record).FirstErr()
+		err := o.write(ctx, record)
 		if err == nil {
 			o.fit.wrote(u.record, record)
 		}
@@ -162,8 +162,23 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 	}
 }
 
-// drain waits until nothing is on its way, or until ctx ends.
+// write writes one message and waits until it is acknowledged, or until ctx ends: the client's own ProduceSync waits on for a record that was on the wire once,
+// for as long as the brokers are away, and a process that is to stop would not.
+func (o *outbox) write(ctx context.Context, record *kgo.Record) error {
+	acked := make(chan error, 1)
+	o.writes.client.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	select {
+	case err := <-acked:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drain waits until nothing is on its way, for a second at most: what the brokers have refused stays here, and the group is still to be left.
 func (o *outbox) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	for range maxUnderway {
 		select {
 		case o.slots <- struct{}{}:

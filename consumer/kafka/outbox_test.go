@@ -191,3 +191,34 @@ func TestAnOffsetWaitsForTheDecisionsOfAllBatchesBeforeIt(t *testing.T) {
 		t.Errorf("offset %d is committed at the end, want 3", at)
 	}
 }
+
+func TestAProcessThatStopsDoesNotWaitForBrokersThatAreSilent(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, _, tr := newHeldBroker(t)
+	b.refuses.Store(true)
+	if err := tr.Publish(ctx, decision("of one")); err != nil {
+		t.Fatal(err)
+	}
+	for err := error(nil); err == nil; { // until the refusal has come
+		polled(t, ctx, tr)
+		err = tr.Publish(ctx, nil)
+	}
+	gate := make(chan struct{})
+	b.waits.Store(&gate)
+	b.refuses.Store(false)
+	stopping, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer stop()
+	began := time.Now()
+	if err := tr.Publish(stopping, nil); err == nil {
+		t.Error("what no broker has taken is said to be written")
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it waited for %s", took)
+	}
+	close(gate)
+	b.waits.Store(nil)
+	if err := tr.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
