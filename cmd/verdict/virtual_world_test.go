@@ -97,7 +97,7 @@ type journal struct {
 	log   []string // of the processes, the last of them
 }
 
-const journalled = 400
+const journalled = 80
 
 func (j *journal) note(format string, args ...any) {
 	j.mu.Lock()
