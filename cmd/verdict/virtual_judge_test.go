@@ -124,7 +124,7 @@ func (w *world) history(ctx context.Context) (*kafka.History, error) {
 }
 
 // inputs reads the log of orders and tells the oracle of it.
-func (w *world) inputs(ctx context.Context, f *feeder) (out []oracle.Input, err error) {
+func (w *world) inputs(ctx context.Context, f *stranger) (out []oracle.Input, err error) {
 	h, err := w.history(ctx)
 	if err != nil {
 		return nil, err

@@ -17,8 +17,8 @@ import (
 	"verdict/cmd/verdict/internal/oracle"
 )
 
-// feeder writes orders and labels as a stranger does: hot and cold customers, copies, late orders, other orders under the same id, bytes that are no orders.
-type feeder struct {
+// stranger writes orders and labels as a stranger does: hot and cold customers, copies, late orders, other orders under the same id, bytes that are no orders.
+type stranger struct {
 	w      *world
 	dice   *dice
 	client *kgo.Client
@@ -51,12 +51,12 @@ const (
 	terminals     = 12
 )
 
-func newFeeder(w *world) *feeder {
-	return &feeder{w: w, dice: newDice(w.seed, 3), client: w.client("feeder"), fate: map[string]oracle.Fate{}}
+func newStranger(w *world) *stranger {
+	return &stranger{w: w, dice: newDice(w.seed, 3), client: w.client("feeder"), fate: map[string]oracle.Fate{}}
 }
 
 // run writes until ctx ends, about rate records a second, now and then a burst.
-func (f *feeder) run(ctx context.Context, rate float64) {
+func (f *stranger) run(ctx context.Context, rate float64) {
 	gap := time.Duration(float64(time.Second) / rate)
 	for ctx.Err() == nil {
 		burst := 1
@@ -82,7 +82,7 @@ func (f *feeder) run(ctx context.Context, rate float64) {
 }
 
 // one writes a record of some kind.
-func (f *feeder) one() {
+func (f *stranger) one() {
 	topic := f.w.cfg.Kafka.Topics.Orders
 	switch draw := f.dice.n(1000); {
 	case draw < 20 && len(f.sent) > 0: // a copy, which counts once and has the first decision
@@ -107,7 +107,7 @@ func (f *feeder) one() {
 }
 
 // order writes a new order, and has it labelled later.
-func (f *feeder) order(topic string) {
+func (f *stranger) order(topic string) {
 	f.n++
 	s := sent{id: fmt.Sprint("o", f.n), at: time.Now(), terminal: fmt.Sprint("t", f.dice.n(terminals)), amount: 1 + f.dice.n(200)}
 	if f.dice.chance(0.3) {
@@ -135,13 +135,13 @@ func (f *feeder) order(topic string) {
 }
 
 // label has a label written within a minute: long before a window with its delay reaches the order.
-func (f *feeder) label(of *sent, fraud bool) {
+func (f *stranger) label(of *sent, fraud bool) {
 	due := time.Now().Add(f.dice.between(0, time.Minute))
 	f.labels = append(f.labels, label{due, fmt.Sprintf(`{"order_id":%q,"fraud":%t,"known_at":%q}`, of.id, fraud, due.Format(time.RFC3339Nano)), of.id})
 }
 
 // due writes the labels whose time has come.
-func (f *feeder) due() {
+func (f *stranger) due() {
 	now, left := time.Now(), f.labels[:0]
 	for _, l := range f.labels {
 		if l.due.After(now) {
@@ -156,7 +156,7 @@ func (f *feeder) due() {
 	f.labels = left
 }
 
-func (f *feeder) send(topic, key, text string) {
+func (f *stranger) send(topic, key, text string) {
 	f.client.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(text)}, func(_ *kgo.Record, err error) {
 		if err != nil {
 			f.failed(err)
@@ -164,20 +164,20 @@ func (f *feeder) send(topic, key, text string) {
 	})
 }
 
-func (f *feeder) failed(err error) {
+func (f *stranger) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bad = append(f.bad, err)
 }
 
-func (f *feeder) expect(text string, fate oracle.Fate) {
+func (f *stranger) expect(text string, fate oracle.Fate) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fate[text] = fate
 }
 
 // fateOf is what must become of a record.
-func (f *feeder) fateOf(text string) oracle.Fate {
+func (f *stranger) fateOf(text string) oracle.Fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fate, said := f.fate[text]; said {

@@ -87,7 +87,7 @@ func (w *world) live(span time.Duration) (line string) {
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	go w.sessions(watching)
-	feed, load, busy := newFeeder(w), sync.WaitGroup{}, context.Context(nil)
+	feed, load, busy := newStranger(w), sync.WaitGroup{}, context.Context(nil)
 	busy, stop := context.WithTimeout(ctx, span)
 	defer stop()
 	load.Go(func() { feed.run(busy, 1.5) })
@@ -96,7 +96,7 @@ func (w *world) live(span time.Duration) (line string) {
 	w.heal()
 	load.Wait()
 	for _, err := range feed.bad {
-		w.t.Errorf("the feeder: %v", err)
+		w.t.Errorf("the stranger: %v", err)
 	}
 	pause(ctx, 40*time.Second) // what the API's clients have not written by then they give up
 	inputs, err := w.inputs(ctx, feed)
