@@ -23,13 +23,16 @@ func DeadLetter(r *Record, why *schemas.Malformed) Message {
 // exception is the class name that both header families ask for: tools group by it.
 const exception = "verdict.Malformed"
 
+// LetterHeaders is how many headers a dead letter has behind those that its record came with.
+const LetterHeaders = 16
+
 // message returns the dead letter: key, value and headers as they came, then what was wrong under the headers of Kafka Connect
 // (org.apache.kafka.connect.runtime.errors.DeadLetterQueueReporter: all values are text) and of Spring (DeadLetterPublishingRecoverer: numbers are
 // big-endian), so that the tools which people have for either can read it.
 func (l *letter) message() Message {
 	r := l.record
 	partition, offset := strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.Offset, 10)
-	headers := make([]Header, 0, len(r.Headers)+16)
+	headers := make([]Header, 0, len(r.Headers)+LetterHeaders)
 	headers = append(headers, r.Headers...)
 	headers = append(headers,
 		Header{HeaderErrorCode, []byte(l.why.Code)},

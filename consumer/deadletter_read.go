@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 // Headers of our own on a dead letter whose value its topic would not take, and on a record that is tried again.
 const (
 	HeaderValueBytes = "verdict.error.value_bytes" // how long the value was that is left out, as decimal text
+	HeaderBare       = "verdict.error.bare"        // "true" where key and headers are left out as well
 	HeaderRetry      = "verdict.retry"             // how often the record has been tried again, as decimal text
 	HeaderRetryOf    = "verdict.retry.of"          // topic/partition/offset of the dead letter that this record was
 )
@@ -26,6 +28,7 @@ type Letter struct {
 	SourceTime time.Time      // of that record; zero when the letter does not say
 	Retries    int            // how often that record had been tried again already
 	LeftOut    int64          // how many bytes the value had that the dead letters' topic would not take; 0: it is here, whole
+	Bare       bool           // the record's key and headers are not here either
 	headers    []Header       // that the record came with
 }
 
@@ -46,6 +49,10 @@ func ReadLetter(r *Record) Letter {
 	}
 	if n, err := strconv.ParseInt(string(last[HeaderValueBytes]), 10, 64); err == nil && r.Value == nil {
 		d.LeftOut = n
+	}
+	if n := len(r.Headers); n > 0 && r.Value == nil && r.Headers[n-1].Key == HeaderBare {
+		d.Bare, d.headers = true, nil
+		return d
 	}
 	ours := d.ours()
 	for at, h := range slices.Backward(r.Headers) { // from the end: what the record came with may bear the same names, and stays
@@ -120,6 +127,22 @@ func (l *Letter) ID() string {
 		id += "@" + strconv.FormatInt(at.UnixMilli(), 10)
 	}
 	return id
+}
+
+// Short says whether something of the record is left out, and must be looked up before it can be tried again.
+func (l *Letter) Short() bool { return l.LeftOut > 0 || l.Bare }
+
+// Fill puts in what was left out, from what lies where the letter's record lay. It says false, and does nothing, when that is another record.
+func (l *Letter) Fill(found *Record) bool {
+	same := l.SourceTime.IsZero() || found.Time.Equal(l.SourceTime)
+	if !same || found.Value == nil || int64(len(found.Value)) != l.LeftOut || !l.Bare && !bytes.Equal(found.Key, l.Record.Key) {
+		return false
+	}
+	l.Record.Value, l.LeftOut = found.Value, 0
+	if l.Bare {
+		l.Record.Key, l.headers, l.Bare = found.Key, slices.Clone(found.Headers), false
+	}
+	return true
 }
 
 // Position is where the letter lies.

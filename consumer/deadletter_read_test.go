@@ -108,6 +108,38 @@ func TestLettersOfOtherToolsAreReadByTheirHeaders(t *testing.T) {
 	}
 }
 
+func TestALetterHasAsManyHeadersOfItsOwnAsItSays(t *testing.T) {
+	if n := len(consumer.DeadLetterOf(&consumer.Record{}, "empty", "").Headers); n != consumer.LetterHeaders {
+		t.Fatalf("%d, not %d: what is cut from a letter that is too large goes by this", n, consumer.LetterHeaders)
+	}
+}
+
+// FuzzReadLetter reads letters whose headers anybody may have written: three by any name, behind and before those of a true one.
+func FuzzReadLetter(f *testing.F) {
+	f.Add("verdict.source", []byte("orders/0/1"), "kafka_dlt-original-partition", []byte{0, 0, 0, 1}, "verdict.error.bare", []byte("true"), []byte(nil), true)
+	f.Add("verdict.error.code", []byte("x"), "verdict.error.value_bytes", []byte("-5"), "verdict.retry", []byte("99999999999999999999"), []byte("{}"), false)
+	f.Add("__connect.errors.topic", []byte("t"), "__connect.errors.offset", []byte("1"), "kafka_dlt-original-timestamp", []byte("12345678"), []byte("v"), false)
+	f.Fuzz(func(t *testing.T, k1 string, v1 []byte, k2 string, v2 []byte, k3 string, v3, value []byte, behind bool) {
+		strange := []consumer.Header{{Key: k1, Value: v1}, {Key: k2, Value: v2}, {Key: k3, Value: v3}}
+		record := consumer.Record{Topic: "orders", Offset: 3, Key: []byte("key"), Value: value, Headers: strange}
+		message := consumer.DeadLetterOf(&record, "empty", "why")
+		read := consumer.Record{Topic: "dlq", Offset: 9, Key: message.Key, Value: message.Value, Headers: message.Headers}
+		if behind {
+			read.Headers = strange
+		}
+		letter := consumer.ReadLetter(&read)
+		if letter.Retries < 0 || letter.LeftOut < 0 || letter.Source.Partition < 0 && letter.Source.Topic == "" || letter.ID() == "" {
+			t.Fatalf("%+v", letter)
+		}
+		if again := letter.Again(); len(again.Headers) > len(strange)+2 {
+			t.Fatalf("%d headers of %d", len(again.Headers), len(strange))
+		}
+		if value != nil && !behind && (letter.Short() || letter.Code != "empty" || letter.Source.Offset != 3) {
+			t.Fatalf("a stranger's headers are taken for the letter's own: %+v", letter)
+		}
+	})
+}
+
 func FuzzParseSource(f *testing.F) {
 	for _, text := range []string{"orders/0/1", "a/b/2/5", "//", "a/-1/2", "a/1/99999999999999999999", "a/+1/2"} {
 		f.Add(text)

@@ -19,3 +19,9 @@ func Drift(champion, challenger []float64) []float64 {
 	}
 	return all
 }
+
+// RequestOf returns what a record's headers ask for: the topic, partition and deadline of the reply, and whether a trace is carried on.
+func RequestOf(headers []Header) (topic string, partition int32, deadline int64, carried []Header) {
+	a := readAsk(headers)
+	return a.topic, a.partition, a.deadline, a.headers(nil)
+}

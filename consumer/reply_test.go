@@ -132,3 +132,26 @@ func TestARefusalIsSkippedPastTheDeadlineToo(t *testing.T) {
 		t.Fatalf("%+v", w.transport.messages)
 	}
 }
+
+func FuzzRequestHeaders(f *testing.F) {
+	f.Add([]byte("correlation"), "replies", []byte{0, 0, 0, 3}, "1793527200000", trace, "a=1,b=2")
+	f.Add([]byte{}, "", []byte{255, 255, 255, 255}, "-1", "00-zz", "=,=,")
+	f.Add([]byte(nil), "x", []byte("999"), "253402300800000", strings.ToUpper(trace), strings.Repeat("a=1,", 1000))
+	f.Fuzz(func(t *testing.T, correlation []byte, topic string, place []byte, until, parent, state string) {
+		asked, partition, deadline, carried := consumer.RequestOf([]consumer.Header{
+			{Key: "kafka_correlationId", Value: correlation}, {Key: "kafka_replyTopic", Value: []byte(topic)}, {Key: "kafka_replyPartition", Value: place},
+			textHeader("verdict.deadline", until), textHeader("traceparent", parent), textHeader("tracestate", state),
+		})
+		if asked != topic || partition < -1 || partition >= 0 && len(place) != 4 || deadline < 0 {
+			t.Fatalf("topic %q, partition %d, deadline %d", asked, partition, deadline)
+		}
+		if len(carried) == 0 || string(carried[0].Value) != string(correlation) || len(carried) > 3 {
+			t.Fatalf("%q", carried)
+		}
+		for _, h := range carried[1:] {
+			if len(h.Value) > 512 || h.Key == "traceparent" && string(h.Value) != parent || h.Key == "tracestate" && !strings.Contains(parent, "-") {
+				t.Fatalf("%s: %q", h.Key, h.Value)
+			}
+		}
+	})
+}

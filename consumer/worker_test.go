@@ -307,6 +307,17 @@ func TestANullValueIsPassedOver(t *testing.T) {
 	}
 }
 
+func TestARecordWithoutAKeyIsDecided(t *testing.T) {
+	w := newWorld(t)
+	w.order("a", "c1", 50, 1).Key = nil
+	w.record(consumer.Orders, "orders", "").Key = nil
+	w.run()
+	got, letters := w.transport.written(consumer.Decisions), w.transport.written(consumer.DeadLetters)
+	if len(got) != 1 || got[0].Key != nil || len(letters) != 1 || header(letters[0], "verdict.error.code") != "empty" || letters[0].Key != nil {
+		t.Fatalf("%+v, %+v", got, letters)
+	}
+}
+
 func TestAnOutageIsWaitedOutWithBackOff(t *testing.T) {
 	w := newWorld(t)
 	w.order("a", "c1", 50, 1)

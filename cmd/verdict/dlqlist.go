@@ -66,7 +66,7 @@ type dlqLine struct {
 func newDLQLine(l *consumer.Letter, mark *dlqMark) dlqLine {
 	line := dlqLine{
 		Partition: l.Record.Partition, Offset: l.Record.Offset, Time: l.Record.Time.UTC(), Code: l.Code, Detail: l.Detail,
-		Bytes: max(l.LeftOut, int64(len(l.Record.Value))), LeftOut: l.LeftOut > 0, Retries: l.Retries, Done: mark,
+		Bytes: max(l.LeftOut, int64(len(l.Record.Value))), LeftOut: l.Short(), Retries: l.Retries, Done: mark,
 	}
 	if l.Source.Topic != "" {
 		line.Source = &l.Source

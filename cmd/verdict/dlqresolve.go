@@ -284,36 +284,34 @@ func (r *dlqResolving) again(ctx context.Context, l *consumer.Letter) (record co
 	if why != "" {
 		return record, why
 	}
-	if l.LeftOut > 0 {
-		value, err := r.original(ctx, l)
-		if err != nil {
+	if l.Short() {
+		if err := r.fill(ctx, l); err != nil {
 			return record, fmt.Sprintf("its value of %d bytes was left out: %v", l.LeftOut, err)
 		}
-		l.Record.Value = value
 	}
 	record = l.Again()
 	record.Topic, record.Partition = topic, partition
 	return record, ""
 }
 
-// original returns the value that a letter left out, from where its record lay.
-func (r *dlqResolving) original(ctx context.Context, l *consumer.Letter) (value []byte, err error) {
-	s := l.Source
+// fill puts into a letter what it left out, from where its record lay.
+func (r *dlqResolving) fill(ctx context.Context, l *consumer.Letter) error {
+	s, filled := l.Source, false
 	one := func(offset int64) kafka.Offsets { return kafka.Offsets{s.Topic: {s.Partition: offset}} }
 	cfg := kafka.HistoryConfig{Topics: []kafka.HistoryTopic{{Name: s.Topic}}, Starts: one(s.Offset), Ends: one(s.Offset + 1)}
-	err = r.read(ctx, cfg, func(found *consumer.Record) error {
-		if int64(len(found.Value)) == l.LeftOut && string(found.Key) == string(l.Record.Key) && (l.SourceTime.IsZero() || found.Time.Equal(l.SourceTime)) {
-			value = slices.Clone(found.Value)
-		}
+	err := r.read(ctx, cfg, func(found *consumer.Record) error {
+		whole := *found
+		whole.Value = slices.Clone(found.Value)
+		filled = l.Fill(&whole) || filled
 		return nil
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading the record at %s: %w", consumer.SourceText(s), err)
-	case value == nil:
-		return nil, fmt.Errorf("the record at %s is another by now", consumer.SourceText(s))
+		return fmt.Errorf("reading the record at %s: %w", consumer.SourceText(s), err)
+	case !filled:
+		return fmt.Errorf("the record at %s is another by now", consumer.SourceText(s))
 	}
-	return value, nil
+	return nil
 }
 
 // flush sends a chunk, and then notes that it is done: so what is broken off between is sent once more, and not lost. An interrupt waits for the chunk.

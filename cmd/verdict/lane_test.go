@@ -105,6 +105,7 @@ func TestBadOrdersBecomeDeadLettersAndTheNextGoodOneIsDecided(t *testing.T) {
 	start(t, "serve", "--role", "scorer", "-c", s.config(t, "", "")).ready(ctx)
 	c := s.client(t)
 	bad := map[string]string{
+		"":                                "empty",
 		"{":                               "json_syntax",
 		`{"order_id":"a","order_id":"b"}`: "json_duplicate",
 		orderJSON("a", 1, 1) + "x":        "json_syntax",

@@ -20,17 +20,16 @@ type fitting struct {
 	letters *prometheus.CounterVec // :: code → orders that became dead letters for it; nil counts nothing
 }
 
-const (
-	codeTooLarge  = "decision_too_large"
-	headerOmitted = consumer.HeaderValueBytes
-)
+const codeTooLarge = "decision_too_large"
 
 // smaller returns what is written in the place of a record that is too large, nil when there is nothing smaller. The records that it may have been made of
-// are in from.
+// are in from. What was left out already is told by the letter's last header: one of that name may have come with the record too.
 func (f *fitting) smaller(r *kgo.Record, from []*kgo.Record) *kgo.Record {
 	switch {
-	case r.Topic == f.topics.DeadLetters && headerOf(r, headerOmitted) == "":
+	case r.Topic == f.topics.DeadLetters && r.Value != nil:
 		return shortened(r)
+	case r.Topic == f.topics.DeadLetters && lastHeader(r) == consumer.HeaderValueBytes:
+		return bare(r)
 	case r.Topic != f.topics.Decisions:
 		return nil
 	}
@@ -54,8 +53,22 @@ func (f *fitting) wrote(meant, written *kgo.Record) {
 
 // shortened is a dead letter without its value, which says how long that was.
 func shortened(r *kgo.Record) *kgo.Record {
-	size := kgo.RecordHeader{Key: headerOmitted, Value: fmt.Append(nil, len(r.Value))}
+	size := kgo.RecordHeader{Key: consumer.HeaderValueBytes, Value: fmt.Append(nil, len(r.Value))}
 	return &kgo.Record{Topic: r.Topic, Partition: -1, Key: r.Key, Headers: append(r.Headers, size)}
+}
+
+// bare is a shortened dead letter that has nothing of its record any more: a record may be all key or headers, and what a letter says beside them would then be
+// what is too much.
+func bare(r *kgo.Record) *kgo.Record {
+	own := slices.Clone(r.Headers[max(0, len(r.Headers)-consumer.LetterHeaders-1):])
+	return &kgo.Record{Topic: r.Topic, Partition: -1, Headers: append(own, kgo.RecordHeader{Key: consumer.HeaderBare, Value: []byte("true")})}
+}
+
+func lastHeader(r *kgo.Record) string {
+	if len(r.Headers) == 0 {
+		return ""
+	}
+	return r.Headers[len(r.Headers)-1].Key
 }
 
 func headerOf(r *kgo.Record, key string) string {
