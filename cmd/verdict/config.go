@@ -41,6 +41,11 @@ type Config struct {
 	// Model, policy and routing, and all files that they name, are loaded anew when they change; everything else here counts from the next start on.
 	Routing string `koanf:"routing"`
 
+	// Delivery is at_least_once, or exactly_once: then what a step publishes and the offsets of its orders are one Kafka transaction, so that who reads decisions
+	// with isolation.level read_committed finds exactly one record for each order's record. It needs Kafka 2.5, and 4.0 with transaction.version 2 for the full
+	// defence; docs/reliability.md says what it costs. Everybody else can go by order_id and verdict.source: a copy is equal to the byte.
+	Delivery string `koanf:"delivery"`
+
 	Orders   OrdersConfig   `koanf:"orders"`
 	Events   EventsConfig   `koanf:"events"`
 	Kafka    KafkaConfig    `koanf:"kafka"`
@@ -83,6 +88,7 @@ type KafkaConfig struct {
 	Topics          kafka.Topics  `koanf:"topics"`
 	Group           string        `koanf:"group_id"`           // consumer group; the sync lane's is this + ".sync"
 	GroupInstanceID string        `koanf:"group_instance_id"`  // static membership: a restart keeps its partitions. Must differ between processes
+	TransactionalID string        `koanf:"transactional_id"`   // of delivery: exactly_once; each lane adds its name. Must differ between processes. Empty is group_id and group_instance_id, or something random without one
 	SessionTimeout  time.Duration `koanf:"session_timeout"`    // how long a silent member keeps its partitions
 	MaxPollRecords  int           `koanf:"max_poll_records"`   // records a step
 	CommitInterval  time.Duration `koanf:"commit_interval"`    // how often offsets of finished steps are sent
@@ -212,6 +218,8 @@ type ReloadConfig struct {
 // defaultConfig returns the values of keys that are not set.
 func defaultConfig() Config {
 	return Config{
+		Delivery: deliverAtLeastOnce,
+
 		Orders: OrdersConfig{MaxBytes: 64 << 10},
 		Events: EventsConfig{MaxAhead: 24 * time.Hour},
 		Kafka: KafkaConfig{

@@ -29,6 +29,7 @@ import (
 
 func newServeCommand() *cobra.Command {
 	var file, role string
+	var acceptGap bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Decide orders: scorer, JSON API, or both",
@@ -46,13 +47,14 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.file = file
+			s.file, s.acceptGap = file, acceptGap
 			redis.SetLogger(redisLog{s.log})
 			return s.run(c.Context())
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "the config; without one ./verdict.yaml if it is there, and the environment (VERDICT_…)")
 	c.Flags().StringVar(&role, "role", "all", "what this process does: all, scorer, api")
+	c.Flags().BoolVar(&acceptGap, "accept-gap", false, "where orders were deleted before they were read, go on with what is left, and say what was skipped; for one start")
 	return c
 }
 
@@ -66,9 +68,12 @@ type service struct {
 	access  *access // of the API; nil without one
 	log     *slog.Logger
 	kafka   *slog.Logger // of the Kafka client
+	alarms  *kafka.Alarms
 	metrics *prometheus.Registry
 	role    string
 	tracing *tracing
+
+	acceptGap bool // of the log
 
 	state    *state
 	keeper   *upkeep.Keeper // of the store; nil where nothing is scored, or the store is memory
@@ -109,6 +114,7 @@ func newService(cfg Config, role string) (*service, error) {
 	s.parts.failures.log = s.log
 	s.parts.metrics.Challengers.Serves(s.parts.scorer.Serves())
 	s.loops.After = s.cfg.Admin.Stalled
+	s.alarms = kafka.NewAlarms(s.metrics)
 	for _, away := range s.parts.scorer.Away() {
 		s.log.Warn("a challenger is left out until its server is there", "error", away)
 	}
@@ -226,6 +232,11 @@ func (s *service) connect(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.scores && s.cfg.Delivery == deliverExactlyOnce {
+			if err := awaitReady(ctx, s.log, "the brokers' versions", s.checkTransactions); err != nil {
+				return err
+			}
+		}
 		if !s.answers {
 			return nil
 		}
@@ -267,7 +278,9 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 	if s.keeper != nil {
 		lanes.Go(func() error { return s.keeper.Run(ctx) })
 	}
+	lanes.Go(func() error { return s.watchTopics(ctx) })
 	t := s.cfg.Kafka.Topics
+	transactions := s.cfg.transactionalID()
 	decisions := schemas.NewDecisionCodec(s.parts.registry, t.Decisions+"-value") // one for both lanes: it registers its schema once
 	turns := consumer.NewPrecedence(consumer.PrecedenceConfig{Share: s.cfg.Lanes.AsyncShare, Batch: s.cfg.Lanes.AsyncBatch})
 	for _, lane := range []struct {
@@ -285,6 +298,7 @@ func (s *service) work(ctx context.Context, lanes *errgroup.Group) {
 				SessionTimeout: s.cfg.Kafka.SessionTimeout, MaxPollRecords: s.cfg.Kafka.MaxPollRecords, Limit: lane.limit, CommitInterval: s.cfg.Kafka.CommitInterval,
 				Consume: lane.consume, Topics: t, RepliesLost: s.parts.metrics.RepliesLost,
 				DeadLetters: s.parts.metrics.DeadLetters, Renewed: s.parts.metrics.ClientsRenewed,
+				TransactionalID: laneID(transactions, lane.name), TransactionalIDGiven: s.cfg.Kafka.TransactionalID != "", AcceptGap: s.acceptGap, Alarms: s.alarms,
 			})
 			if err != nil {
 				return fmt.Errorf("opening lane %s: %w", lane.name, err)
@@ -353,6 +367,9 @@ func (s *service) check(ctx context.Context) error {
 	}
 	if err := s.state.ping(ctx); err != nil {
 		return fmt.Errorf("asking the store: %w", err)
+	}
+	if err := s.alarms.Err(); err != nil {
+		return err
 	}
 	if s.answers {
 		return s.caller.Ready(ctx)

@@ -19,6 +19,7 @@ func (c *Config) validate() error {
 	v.must(c.Features != "", "features: the feature set is not named")
 	v.must(c.Model != "", "model: the model bundle is not named")
 	v.must(c.Policy != "", "policy: the policy is not named")
+	v.must(c.Delivery == deliverAtLeastOnce || c.Delivery == deliverExactlyOnce, "delivery: %q is not %s or %s", c.Delivery, deliverAtLeastOnce, deliverExactlyOnce)
 	v.must(c.Orders.MaxBytes > 0, "orders.max_bytes: must be above 0")
 	v.must(c.Events.MaxAge >= 0, "events.max_age: must not be below 0")
 	v.must(c.Events.MaxAhead >= 0, "events.max_ahead: must not be below 0")

@@ -54,13 +54,7 @@ func Describe(ctx context.Context, c Connection, topics ...string) (Cluster, err
 		return Cluster{}, fmt.Errorf("asking for the brokers' versions: %w", err)
 	}
 	out := Cluster{Brokers: len(meta.Brokers), Topics: make(map[string]Shape), Settings: make(map[string]string)}
-	seen := make(map[string]bool)
-	for _, v := range versions.Sorted() {
-		if guess := v.VersionGuess(); v.Err == nil && !seen[guess] {
-			seen[guess] = true
-			out.Version = strings.TrimPrefix(out.Version+", "+guess, ", ")
-		}
-	}
+	out.Version = guess(versions)
 	for name, topic := range meta.Topics {
 		if topic.Err == nil && len(topic.Partitions) > 0 {
 			out.Topics[name] = Shape{Partitions: len(topic.Partitions), Replication: topic.Partitions.NumReplicas()}
@@ -70,6 +64,19 @@ func Describe(ctx context.Context, c Connection, topics ...string) (Cluster, err
 		settings(ctx, admin, meta.Brokers[0].NodeID, out.Settings)
 	}
 	return out, nil
+}
+
+// guess tells the brokers' versions by the requests that they know.
+func guess(versions kadm.BrokersApiVersions) string {
+	var out string
+	seen := make(map[string]bool)
+	for _, v := range versions.Sorted() {
+		if guess := v.VersionGuess(); v.Err == nil && !seen[guess] {
+			seen[guess] = true
+			out = strings.TrimPrefix(out+", "+guess, ", ")
+		}
+	}
+	return out
 }
 
 // settings fills in what a broker tells of itself; one that tells nothing, as it need not, leaves it empty.

@@ -222,32 +222,6 @@ func (b bench) read(t *testing.T, ctx context.Context, n int, topics ...string) 
 	return out
 }
 
-func TestALogGapStopsTheWorkerInsteadOfBeingSkipped(t *testing.T) {
-	onEach(t, func(t *testing.T, ctx context.Context, b bench) {
-		b.send(t, ctx, b.topics.Orders, 0, "a", "b", "c", "d")
-		first := b.transport(t, func(c *kafka.TransportConfig) { c.MaxPollRecords = 1 })
-		pollAll(t, ctx, first, 1, true)
-		if err := first.Close(ctx); err != nil {
-			t.Fatal(err)
-		}
-		admin := kadm.NewClient(b.raw)
-		var cut kadm.Offsets
-		cut.Add(kadm.Offset{Topic: b.topics.Orders, Partition: 0, At: 3})
-		if _, err := admin.DeleteRecords(ctx, cut); err != nil {
-			t.Fatal(err)
-		}
-		second := b.transport(t, nil)
-		batch, err := second.Poll(ctx)
-		if err == nil {
-			t.Fatalf("polled %q over a gap", batch.Records[0].Value)
-		}
-		if !strings.Contains(err.Error(), "log gap in "+b.topics.Orders+"/0") {
-			t.Fatal(err)
-		}
-		_ = second.Close(ctx)
-	})
-}
-
 func TestEnsureTopicsMakesWhatIsMissingAndAltersNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, ctx context.Context, b bench) {
 		extra := b.topics.Orders + ".more"

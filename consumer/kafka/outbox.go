@@ -125,7 +125,13 @@ func (o *outbox) again(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	failed := o.writes.mend(ctx)
+	var why error
+	for _, u := range todo {
+		if why == nil || errors.Is(u.err, kerr.UnknownTopicID) {
+			why = u.err
+		}
+	}
+	failed := o.writes.mend(ctx, why)
 	for _, u := range todo {
 		err := ctx.Err()
 		if err == nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // producer writes. It is the client that is a member of the group, until the brokers refuse its producer id for good (a right that was missing when it asked for
-// one, say): the client library then fails all that is written with it, for ever. Another client takes its place as a writer, and the group notices nothing. What
+// one, say), or a topic was deleted and made anew: the client library then fails all that is written with it, for ever. Another client takes its place as a writer, and the group notices nothing. What
 // is on its way meanwhile fails and is written again; what had arrived all the same is then there twice, and equal.
 type producer struct {
 	client *kgo.Client
@@ -23,12 +23,16 @@ type producer struct {
 	count  prometheus.Counter // nil counts nothing
 }
 
-// mend replaces a client that can never write again.
-func (p *producer) mend(ctx context.Context) error {
+// mend replaces a client that can never write again, as why says that it could not, or as it says itself.
+func (p *producer) mend(ctx context.Context, why error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_, _, err := p.client.ProducerID(ctx)
-	if refused := (*kerr.Error)(nil); !errors.As(err, &refused) || refused.Retriable {
+	switch refused := (*kerr.Error)(nil); {
+	case errors.As(err, &refused) && !refused.Retriable:
+	case errors.Is(why, kerr.UnknownTopicID):
+		err = why
+	default:
 		return nil
 	}
 	next, making := p.make()

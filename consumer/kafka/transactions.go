@@ -52,8 +52,6 @@ func (x *transactions) options() []kgo.Opt {
 		// The next transaction often begins while the brokers still mark the end of the last one; they say so, and are asked again after this. The default of 20 ms
 		// would be most of what a transaction takes.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
-		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { x.moved.Store(true) }),
-		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { x.moved.Store(true) }),
 	}
 }
 
@@ -99,7 +97,7 @@ func (t *Transport) renew(ctx context.Context) error {
 	old := x.session
 	measured := within(closing, func() error { old.CloseAllowingRebalance(); return nil }) == nil // else its metrics are registered still
 	t.polled, x.open, x.replies = nil, false, nil
-	x.moved.Store(false)
+	clear(t.next) // what was read and not committed is read again
 	if err := t.connect(measured); err != nil {
 		return err
 	}
@@ -110,11 +108,11 @@ func (t *Transport) renew(ctx context.Context) error {
 // begin opens a transaction and writes messages in it. When that fails nothing of it stays, and the error says that the batch is read again.
 func (t *Transport) begin(ctx context.Context, messages []consumer.Message) error {
 	x := t.tx
-	if len(t.polled) == 0 {
-		if x.settled {
-			return nil
-		}
+	switch {
+	case !x.settled:
 		return t.settle(ctx)
+	case len(t.polled) == 0, len(messages) == 0: // labels alone: nothing to be published with their offsets
+		return nil
 	}
 	x.began, x.replaced = time.Now(), 0
 	if err := x.session.Begin(); err != nil {
@@ -180,7 +178,7 @@ func (x *transactions) note(results kgo.ProduceResults) error {
 func (t *Transport) end(ctx context.Context) error {
 	x := t.tx
 	if !x.open {
-		return nil
+		return t.commitAlone(ctx)
 	}
 	committed, err := x.finish(ctx, kgo.TryCommit)
 	moved := x.moved.Swap(false)
@@ -207,6 +205,20 @@ func (t *Transport) end(ctx context.Context) error {
 	return nil
 }
 
+// commitAlone commits the offsets of a batch that became nothing to be published. Not in a transaction: the brokers refuse one that only has offsets while they
+// still mark the end of the last one.
+func (t *Transport) commitAlone(ctx context.Context) error {
+	if len(t.polled) == 0 {
+		return nil
+	}
+	t.polled = nil
+	if err := t.client.CommitUncommittedOffsets(ctx); err != nil {
+		t.tx.broken = fmt.Errorf("committing offsets: %w", err) // which are read again: the client itself is beyond them
+		return t.undone(t.tx.broken)
+	}
+	return nil
+}
+
 var (
 	errMoved   = errors.New("partitions were given to another member of the group")
 	errUnknown = errors.New("whether a transaction was committed is not known")
@@ -230,14 +242,18 @@ func (t *Transport) abort(ctx context.Context, cause error) error {
 	if err != nil {
 		return t.unended(errors.Join(cause, fmt.Errorf("aborting a transaction: %w", err)))
 	}
+	if errors.Is(cause, kerr.UnknownTopicID) { // made anew: a client never writes to a topic under another id than the first
+		x.broken = cause
+	}
 	return t.undone(cause)
 }
 
 // unended is for a transaction that the client could not end. Either the brokers have ended it, as it was open for too long: the process was stopped, or they were
-// away. Or another process has the same transactional id.
+// away. Or another process has the same transactional id, where somebody gave it one.
 func (t *Transport) unended(err error) error {
 	x := t.tx
-	if errors.Is(err, kerr.ProducerFenced) && time.Since(x.began) < x.timeout {
+	taken := errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidTxnState)
+	if taken && t.cfg.TransactionalIDGiven && time.Since(x.began) < x.timeout {
 		return fmt.Errorf("transactional id %s is in use by a process that started after this one, which ends so that one of them is left: %w: %w", x.id, consumer.ErrStop, err)
 	}
 	x.broken = err

@@ -43,10 +43,13 @@ type TransportConfig struct {
 	Consume         map[string]consumer.Stream
 	Topics          Topics
 	// TransactionalID, when set, has what a batch becomes published in one transaction with the offsets of its records. No other client may have the same.
-	TransactionalID string
-	RepliesLost     prometheus.Counter     // nil counts nothing
-	DeadLetters     *prometheus.CounterVec // :: code, of orders whose decision was too large; nil counts nothing
-	Renewed         prometheus.Counter     // clients that another one took the place of; nil counts nothing
+	TransactionalID      string
+	TransactionalIDGiven bool                   // by somebody: another process may have the same, and the older of them ends
+	AcceptGap            bool                   // go on behind a gap in the log that a partition has when it is assigned
+	Alarms               *Alarms                // why partitions stand still; nil tells nobody
+	RepliesLost          prometheus.Counter     // nil counts nothing
+	DeadLetters          *prometheus.CounterVec // :: code, of orders whose decision was too large; nil counts nothing
+	Renewed              prometheus.Counter     // clients that another one took the place of; nil counts nothing
 }
 
 // Transport is a consumer.Transport over Kafka: one member of a group, and the producer of what it decides.
@@ -57,10 +60,11 @@ type Transport struct {
 	probe   *Probe
 	replies *replier
 	fit     *fitting
-	outbox  *outbox       // nil where tx is not
-	tx      *transactions // nil: at least once
-	polled  []*kgo.Record // of the last Poll, until they are committed
-	sending *sending      // what was published since; nil is nothing
+	outbox  *outbox        // nil where tx is not
+	tx      *transactions  // nil: at least once
+	next    map[spot]int64 // what is read next, of partitions that something was read of
+	polled  []*kgo.Record  // of the last Poll, until they are committed
+	sending *sending       // what was published since; nil is nothing
 	batch   consumer.Batch
 }
 
@@ -75,7 +79,10 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.CommitInterval == 0 {
 		cfg.CommitInterval = 100 * time.Millisecond
 	}
-	t := &Transport{cfg: cfg, fit: &fitting{topics: cfg.Topics, consume: cfg.Consume, letters: cfg.DeadLetters}}
+	if cfg.Alarms == nil {
+		cfg.Alarms = NewAlarms(nil)
+	}
+	t := &Transport{cfg: cfg, next: make(map[spot]int64), fit: &fitting{topics: cfg.Topics, consume: cfg.Consume, letters: cfg.DeadLetters}}
 	t.probe = NewProbe(t.Ping)
 	if cfg.TransactionalID != "" {
 		t.tx = newTransactions(&t.cfg)
@@ -100,7 +107,14 @@ func (t *Transport) connect(measured bool) error {
 		return err
 	}
 	if t.tx != nil {
-		if t.tx.session, err = kgo.NewGroupTransactSession(append(opts, t.tx.options()...)...); err != nil {
+		t.tx.moved.Store(false)
+		opts = append(opts, t.tx.options()...)
+		moved := func(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+			t.tx.moved.Store(true)
+			t.gaveUp(client, partitions)
+		}
+		opts = append(opts, kgo.OnPartitionsRevoked(moved), kgo.OnPartitionsLost(moved))
+		if t.tx.session, err = kgo.NewGroupTransactSession(opts...); err != nil {
 			return fmt.Errorf("making a Kafka client: %w", err)
 		}
 		t.client = t.tx.session.Client()
@@ -111,7 +125,7 @@ func (t *Transport) connect(measured bool) error {
 		kgo.AutoCommitMarks(), // only what Commit marked is committed, in the background and before a partition is given up
 		kgo.AutoCommitInterval(t.cfg.CommitInterval),
 		// Of what is lost, and not given up, nothing can be committed.
-		kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {}))
+		kgo.OnPartitionsRevoked(t.revoked), kgo.OnPartitionsLost(func(_ context.Context, client *kgo.Client, lost map[string][]int32) { t.gaveUp(client, lost) }))
 	if t.client, err = kgo.NewClient(opts...); err != nil {
 		return fmt.Errorf("making a Kafka client: %w", err)
 	}
@@ -187,11 +201,16 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := t.faults(fetches); err != nil {
+	if err := t.faults(ctx, fetches); err != nil {
 		return nil, err
 	}
 	t.polled = make([]*kgo.Record, 0, fetches.NumRecords()) // the last ones may be on their way still
 	t.batch.Records = t.batch.Records[:0]
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if n := len(p.Records); n > 0 {
+			t.next[spot{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
+		}
+	})
 	fetches.EachRecord(func(r *kgo.Record) {
 		t.polled = append(t.polled, r)
 		t.batch.Records = append(t.batch.Records, record(r, t.cfg.Consume[r.Topic]))
@@ -226,19 +245,23 @@ func (t *Transport) most() int {
 	return t.cfg.MaxPollRecords
 }
 
-// faults returns what of a poll's errors ends the worker. The rest (a topic or a right that is missing for now) the client asks for again by itself.
-func (t *Transport) faults(fetches kgo.Fetches) error {
+// faults returns what of a poll's errors ends the worker. A partition of which records are gone stops; the rest (a topic or a right that is missing for now) the
+// client asks for again by itself.
+func (t *Transport) faults(ctx context.Context, fetches kgo.Fetches) error {
 	var fatal error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		gap := (*kgo.ErrDataLoss)(nil)
-		switch {
+		cut := (*kgo.ErrDataLoss)(nil)
+		switch at := (spot{topic, partition}); {
 		case (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && topic == "": // nothing came
 		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 			fatal = fmt.Errorf("polling: %w: %w", consumer.ErrStop, err)
-		case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &gap):
-			fatal = fmt.Errorf("log gap in %s/%d, records of the group were deleted before they were read: %w: %w", topic, partition, consumer.ErrStop, err)
-		case t.cfg.Log != nil:
-			t.cfg.Log.Warn("polling", "topic", topic, "partition", partition, "error", err)
+		case errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.As(err, &cut):
+			t.lost(ctx, at, err)
+		default:
+			t.cfg.Alarms.fail(at, err)
+			if t.cfg.Log != nil {
+				t.cfg.Log.Warn("polling", "topic", topic, "partition", partition, "error", err)
+			}
 		}
 	})
 	return fatal
@@ -301,7 +324,8 @@ func (t *Transport) Commit(ctx context.Context, _ *consumer.Batch) error {
 }
 
 // revoked lets what is on its way arrive before partitions go to another member, which would write it again; it would be equal.
-func (t *Transport) revoked(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
+func (t *Transport) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	t.gaveUp(client, partitions)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	t.outbox.drain(ctx)
@@ -311,24 +335,28 @@ func (t *Transport) revoked(ctx context.Context, client *kgo.Client, _ map[strin
 }
 
 // Close sends the offsets that are marked, leaves the group (a static member stays in it) and ends the client. When ctx ends first, because the cluster is
-// silent, it returns without: what was done since the last commit is then done again after the next start, without effect.
+// silent, it returns without. Offsets that were not sent are an error: what was done since the last commit is then done again after the next start, without effect.
+// That the group was not left is none; it finds out by the session.
 func (t *Transport) Close(ctx context.Context) error {
-	err := within(ctx, func() error {
-		if t.tx != nil { // what is not committed is aborted by who comes next, or by the brokers
-			t.replies.flush(ctx)
-			t.tx.session.CloseAllowingRebalance()
-			t.replies.writes.close()
-			return nil
-		}
-		t.outbox.drain(ctx)
+	var failed error
+	writes := t.replies.writes
+	if t.tx == nil { // a transaction that is not committed is aborted by who comes next, or by the brokers
+		failed = within(ctx, func() error {
+			t.outbox.drain(ctx)
+			return t.client.CommitMarkedOffsets(ctx)
+		})
+	}
+	left := within(ctx, func() error {
 		t.replies.flush(ctx)
-		err := t.client.CommitMarkedOffsets(ctx)
-		t.outbox.writes.close()
+		writes.close()
 		t.client.CloseAllowingRebalance()
-		return err
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("committing the offsets of what was done and leaving the group: %w", err)
+	if failed != nil {
+		return fmt.Errorf("committing the offsets of what was done: %w", failed)
+	}
+	if left != nil && t.cfg.Log != nil {
+		t.cfg.Log.Warn("leaving the group: it does not answer, and finds out by itself", "group", t.cfg.Group, "error", left)
 	}
 	return nil
 }
