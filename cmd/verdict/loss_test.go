@@ -59,6 +59,74 @@ func TestFlushedStoreFillsItself(t *testing.T) {
 	}
 }
 
+// TestOlderStoreCatchesUp: Redis dies and comes back with what it had some while before, as after a failover to a replica that had not heard all; while orders
+// come in, and while nobody is there. So little is missing that orders wait until it is made good, and none is flagged.
+func TestOlderStoreCatchesUp(t *testing.T) {
+	s := newSite(t)
+	server := redistest.Start(t)
+	s.redis = server.Addr()
+	ctx := within(t, 3*time.Minute)
+	features, model := version(t, 2)
+	config := s.configOf(t, features, model)
+	p := start(t, "serve", "--role", "scorer", "-c", config)
+	h := madeUp(3000)
+	l := s.lossy(t, ctx)
+	l.learn(h, p)
+	send := func(to int) {
+		l.send(h, l.sent, to)
+		until(t, ctx, func() bool { return l.decided() >= to })
+	}
+	send(1000)
+	server.Do("SAVE")
+	l.send(h, 1000, 1700)
+	until(t, ctx, func() bool { return l.decided() >= 1500 })
+	server.Kill()
+	server.Restart() // at the first 1,000 orders
+	send(2000)
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_store_repairs_total") >= 1 && p.metric(ctx, "verdict_store_whole") == 1 })
+
+	server.Do("SAVE")
+	send(2600)
+	if err := p.interrupt(); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	server.Restart() // at the first 2,000
+	p = start(t, "serve", "--role", "scorer", "-c", config)
+	send(3000)
+	if n := p.metric(ctx, "verdict_store_repairs_total"); n != 1 {
+		t.Errorf("the process that found the store older filled it %v times", n)
+	}
+	if err := p.interrupt(); err != nil {
+		t.Fatal(err)
+	}
+	if stale := l.judge(h, h.replayedBy(t, features, model)); stale > 0 {
+		t.Errorf("%d orders were decided by what was left", stale)
+	}
+	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
+	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
+		t.Errorf("the store (-as rebuilt +as it caught up):\n%s", diff)
+	}
+}
+
+// TestPlainCrashAsksForNoRepair: what is committed is marked in the store before.
+func TestPlainCrashAsksForNoRepair(t *testing.T) {
+	s := newLossySite(t)
+	ctx := within(t, time.Minute)
+	config := s.config(t, "scorer-1", "kafka.session_timeout: 6s")
+	h := madeUp(1500)
+	l := s.lossy(t, ctx)
+	for n := range 3 {
+		p := start(t, "serve", "--role", "scorer", "-c", config)
+		l.send(h, n*500, n*500+500)
+		until(t, ctx, func() bool { return l.decided() >= n*500+250 })
+		if repairs := p.metric(ctx, "verdict_store_repairs_total"); repairs != 0 {
+			t.Fatalf("start %d: %v repairs", n, repairs)
+		}
+		p.kill()
+	}
+}
+
 // appendTo adds a line to a file.
 func appendTo(t *testing.T, file, line string) {
 	t.Helper()
@@ -92,6 +160,8 @@ type lossy struct {
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // of one test
 	client *kgo.Client
+
+	sent int // orders
 
 	mu      sync.Mutex
 	records map[string]decided
@@ -146,6 +216,7 @@ func (l *lossy) send(h history, from, to int) {
 			l.client.Produce(l.ctx, &kgo.Record{Topic: l.topic("orders"), Key: []byte("one"), Value: h.orders[i].line}, nil)
 		}
 	}
+	l.sent = to
 	if err := l.client.Flush(l.ctx); err != nil {
 		l.t.Fatal(err)
 	}
