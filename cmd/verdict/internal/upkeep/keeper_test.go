@@ -1,0 +1,225 @@
+package upkeep_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"verdict/cmd/verdict/internal/upkeep"
+	"verdict/consumer"
+	"verdict/consumer/kafka"
+	"verdict/preprocess/redisstore"
+)
+
+// topics are what the processes of a test share: what the groups have committed, and what was done to fill the store.
+type topics struct {
+	mu        sync.Mutex
+	committed kafka.Offsets
+	applied   []span        // guarded by mu
+	kept      []time.Time   // guarded by mu: since when decisions were kept again; zero for those that came meanwhile
+	applying  chan struct{} // when set, Apply tells that it has begun, and ends when its context does
+}
+
+type span struct{ Starts, Ends kafka.Offsets }
+
+// process is a Keeper as a process that scores has it.
+type process struct {
+	*upkeep.Keeper
+
+	client redis.UniversalClient
+	hooks  *consumer.Upkeep
+	stop   context.CancelFunc
+}
+
+func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string) *process {
+	t.Helper()
+	p := &process{}
+	guard := redisstore.NewGuard(redisstore.GuardConfig{Writer: writer, Lost: func() { p.Lost() }})
+	p.client = redisstore.Dial(redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: 5 * time.Second, Guard: guard})
+	t.Cleanup(func() { _ = p.client.Close() })
+	p.Keeper = upkeep.New(upkeep.Config{
+		Writer: writer, Guard: guard, Decisions: time.Hour,
+		Bulletin: redisstore.NewBulletin(redisstore.BulletinConfig{Client: p.client, Writer: writer, Timeout: 5 * time.Second}),
+		Committed: func(context.Context) (kafka.Offsets, error) {
+			of.mu.Lock()
+			defer of.mu.Unlock()
+			out := make(kafka.Offsets)
+			for topic, partitions := range of.committed {
+				out[topic] = map[int32]int64{}
+				for n, next := range partitions {
+					out[topic][n] = next
+				}
+			}
+			return out, nil
+		},
+		Apply: func(ctx context.Context, starts, ends kafka.Offsets, applied func(context.Context, []consumer.Record) error) error {
+			of.mu.Lock()
+			of.applied = append(of.applied, span{clone(starts), ends})
+			wait := of.applying
+			of.applying = nil
+			of.mu.Unlock()
+			if wait != nil {
+				close(wait)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			for topic, partitions := range ends {
+				for n, end := range partitions {
+					if err := applied(ctx, []consumer.Record{{Topic: topic, Partition: n, Offset: end - 1}}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+		Keep: func(_ context.Context, since time.Time, starts kafka.Offsets) (kafka.Offsets, int64, error) {
+			of.mu.Lock()
+			defer of.mu.Unlock()
+			if starts != nil {
+				since = time.Time{}
+			}
+			of.kept = append(of.kept, since)
+			return kafka.Offsets{"decisions": {0: 1}}, 1, nil
+		},
+	})
+	p.hooks = p.Upkeep()
+	ctx, stop := context.WithCancel(t.Context())
+	p.stop = stop
+	done := make(chan struct{})
+	go func() { defer close(done); _ = p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	return p
+}
+
+func clone(o kafka.Offsets) kafka.Offsets {
+	out := make(kafka.Offsets, len(o))
+	for topic, partitions := range o {
+		out[topic] = map[int32]int64{}
+		for n, next := range partitions {
+			out[topic][n] = next
+		}
+	}
+	return out
+}
+
+// step does what a worker does with a batch that ends before an offset, and commits it.
+func (p *process) step(t *testing.T, of *topics, next int64) (stale bool, err error) {
+	t.Helper()
+	records := []consumer.Record{{Topic: "orders", Partition: 0, Offset: next - 1}}
+	ctx, stale, err := p.hooks.Enter(t.Context(), t.Context(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !stale {
+		with, marked := p.hooks.Mark(ctx, records)
+		pipe := p.client.Pipeline()
+		pipe.Set(with, "state", next, 0)
+		if _, err = pipe.Exec(with); err == nil {
+			err = marked()
+		}
+	}
+	p.hooks.Leave(records, err == nil)
+	if err == nil {
+		of.mu.Lock()
+		of.committed["orders"] = map[int32]int64{0: next}
+		of.mu.Unlock()
+	}
+	return stale, err
+}
+
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-late:
+			t.Fatal("waited too long")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (o *topics) spans() []span {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]span(nil), o.applied...)
+}
+
+// TestRepairBeginsWhereTheStoreWentBackTo, also where the call that noticed it has written over the mark that told where.
+func TestRepairBeginsWhereTheStoreWentBackTo(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{}}
+	one, other := newProcess(t, m, of, "one"), newProcess(t, m, of, "other")
+	for n := range 4 {
+		if stale, err := one.step(t, of, int64(10*n+10)); stale || err != nil {
+			t.Fatalf("step %d is stale: %v, %v", n, stale, err)
+		}
+	}
+	if got := of.spans(); len(got) > 0 {
+		t.Fatalf("a store that has everything was filled: %v", got)
+	}
+	// The server as it was after the second step, with the counter of that time.
+	marked := time.Now().Add(-10 * time.Minute)
+	for key, value := range map[string]string{"verdict:fence:{18}:one": "2", "verdict:at:{orders/0}": "20 " + millis(marked), "state": "20"} {
+		if err := m.Set(key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := one.step(t, of, 50); !errors.Is(err, redisstore.ErrLost) {
+		t.Fatalf("the step that reads what is left: %v", err)
+	}
+	until(t, func() bool { return len(of.spans()) > 0 && one.Whole() && other.Whole() })
+	want := []span{{kafka.Offsets{"orders": {0: 20}}, kafka.Offsets{"orders": {0: 40}}}}
+	if diff := cmp.Diff(want, of.spans()); diff != "" {
+		t.Errorf("applied (-want +got):\n%s", diff)
+	}
+	if len(of.kept) != 2 || !of.kept[1].IsZero() || of.kept[0].After(marked) || of.kept[0].Before(marked.Add(-5*time.Minute)) {
+		t.Errorf("decisions were kept again since %v, and %v is when the mark was written", of.kept, marked)
+	}
+	if stale, err := one.step(t, of, 50); stale || err != nil {
+		t.Errorf("the step done again: stale %v, %v", stale, err)
+	}
+	if got, _ := m.Get("verdict:at:{orders/0}"); got[:3] != "50 " {
+		t.Errorf("the mark is %q", got)
+	}
+}
+
+func millis(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
+
+// TestAnotherProcessGoesOnWithARepair whose leader has died.
+func TestAnotherProcessGoesOnWithARepair(t *testing.T) {
+	begun := make(chan struct{})
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{"orders": {0: 5000}}, applying: begun}
+	one := newProcess(t, m, of, "one")
+	<-begun
+	one.stop()
+	other := newProcess(t, m, of, "other")
+	until(t, func() bool { // miniredis has no clock
+		m.FastForward(100 * time.Millisecond)
+		return other.Whole()
+	})
+	want := span{kafka.Offsets{}, kafka.Offsets{"orders": {0: 5000}}}
+	if diff := cmp.Diff([]span{want, want}, of.spans()); diff != "" {
+		t.Errorf("applied (-want +got):\n%s", diff)
+	}
+}
+
+// TestOrdersAreDecidedWhileAStoreIsFilled that lacks much, and said to be stale.
+func TestOrdersAreDecidedWhileAStoreIsFilled(t *testing.T) {
+	begun := make(chan struct{})
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{"orders": {0: 5000}}, applying: begun}
+	p := newProcess(t, m, of, "one")
+	<-begun
+	if stale, err := p.step(t, of, 5010); !stale || err != nil {
+		t.Errorf("a step meanwhile: stale %v, %v", stale, err)
+	}
+	if m.Exists("state") || p.Whole() {
+		t.Error("it has written to the store, or the store counts as whole")
+	}
+}
