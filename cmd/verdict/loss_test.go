@@ -83,7 +83,9 @@ func TestOlderStoreCatchesUp(t *testing.T) {
 	server.Kill()
 	server.Restart() // at the first 1,000 orders
 	send(2000)
-	until(t, ctx, func() bool { return p.metric(ctx, "verdict_store_repairs_total") >= 1 && p.metric(ctx, "verdict_store_whole") == 1 })
+	until(t, ctx, func() bool {
+		return p.metric(ctx, "verdict_store_repairs_total") >= 1 && p.metric(ctx, "verdict_store_whole") == 1
+	})
 
 	server.Do("SAVE")
 	send(2600)

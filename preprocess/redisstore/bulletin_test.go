@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -71,7 +70,7 @@ func TestBulletinTellsEveryProcessTheSame(t *testing.T) {
 				t.Errorf("marks (-want +got):\n%s", diff)
 			}
 			must(one.Declare(ctx, "first"))
-			expire(ctx, t, client)
+			expire(t, client)
 			must(one.Leave(ctx))
 			look(redisstore.Notice{Whole: "first"})
 			must(other.Revoke(ctx))
@@ -86,14 +85,14 @@ func TestBulletinTellsEveryProcessTheSame(t *testing.T) {
 }
 
 // expire holds that every key has a time to live.
-func expire(ctx context.Context, t *testing.T, client redis.UniversalClient) {
+func expire(t *testing.T, client redis.UniversalClient) {
 	t.Helper()
 	keys := keysOf(t, client, "")
 	if len(keys) == 0 {
 		t.Error("there are no keys")
 	}
 	for _, key := range keys {
-		if ttl := client.PTTL(ctx, key).Val(); ttl <= 0 {
+		if ttl := client.PTTL(t.Context(), key).Val(); ttl <= 0 {
 			t.Errorf("%s lives for %v", key, ttl)
 		}
 	}

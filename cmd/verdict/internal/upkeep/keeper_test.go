@@ -3,6 +3,7 @@ package upkeep_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -50,14 +51,7 @@ func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string)
 		Committed: func(context.Context) (kafka.Offsets, error) {
 			of.mu.Lock()
 			defer of.mu.Unlock()
-			out := make(kafka.Offsets)
-			for topic, partitions := range of.committed {
-				out[topic] = map[int32]int64{}
-				for n, next := range partitions {
-					out[topic][n] = next
-				}
-			}
-			return out, nil
+			return clone(of.committed), nil
 		},
 		Apply: func(ctx context.Context, starts, ends kafka.Offsets, applied func(context.Context, []consumer.Record) error) error {
 			of.mu.Lock()
@@ -101,10 +95,7 @@ func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string)
 func clone(o kafka.Offsets) kafka.Offsets {
 	out := make(kafka.Offsets, len(o))
 	for topic, partitions := range o {
-		out[topic] = map[int32]int64{}
-		for n, next := range partitions {
-			out[topic][n] = next
-		}
+		out[topic] = maps.Clone(partitions)
 	}
 	return out
 }
