@@ -22,16 +22,26 @@ func (g *group) appendKey(dst []byte, fields schemas.Record) ([]byte, bool) {
 		if !ok {
 			return dst, false
 		}
-		if i < len(g.paths)-1 {
-			key = append(strconv.AppendInt(key, int64(len(part)), 10), ':')
-		}
-		key = append(key, part...)
+		key = g.appendPart(key, i, part)
 	}
-	if len(key)-len(dst) <= maxKey {
-		return key, true
+	return shortKey(key, len(dst)), true
+}
+
+// appendPart appends the value of the group's i-th field.
+func (g *group) appendPart(key []byte, i int, part string) []byte {
+	if i < len(g.paths)-1 {
+		key = append(strconv.AppendInt(key, int64(len(part)), 10), ':')
 	}
-	sum := sha256.Sum256(key[len(dst):])
-	return hex.AppendEncode(append(key[:len(dst)], '#'), sum[:]), true
+	return append(key, part...)
+}
+
+// shortKey hashes the key that begins at at, if it is too long.
+func shortKey(key []byte, at int) []byte {
+	if len(key)-at <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256(key[at:])
+	return hex.AppendEncode(append(key[:at], '#'), sum[:])
 }
 
 // of returns the field as a number; NaN is missing.

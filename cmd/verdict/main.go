@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string) int {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w usage: %w", errInvalid, err) })
-	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newPromoteCommand(), newModelCommand(), newCheckCommand(), newSchemaCommand(), newDiffCommand(), newBackfillCommand(), newRebuildCommand(), newStateCommand(), newBenchCommand(), newKeyCommand(), newDLQCommand(), newDoctorCommand()) //nolint:contextcheck // they have it from cobra
+	root.AddCommand(newDemoCommand(), newServeCommand(), newReplayCommand(), newPromoteCommand(), newModelCommand(), newCheckCommand(), newSchemaCommand(), newDiffCommand(), newBackfillCommand(), newRebuildCommand(), newStateCommand(), newBenchCommand(), newKeyCommand(), newDLQCommand(), newDoctorCommand(), newForgetCommand()) //nolint:contextcheck // they have it from cobra
 	for _, c := range root.Commands() {
 		usageErrors(c)
 	}
