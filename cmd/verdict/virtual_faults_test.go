@@ -108,7 +108,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // bounce ends a process and starts it again.
 func (w *world) bounce(ctx context.Context, h *host, crash bool) {
-	if !h.busy.TryLock() {
+	if h.kept || !h.busy.TryLock() {
 		return
 	}
 	defer h.busy.Unlock()

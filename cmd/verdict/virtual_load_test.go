@@ -72,6 +72,10 @@ func (f *stranger) run(ctx context.Context, rate float64) {
 		case <-time.After(f.dice.between(0, 2*gap)):
 		}
 	}
+}
+
+// close writes what is left to be written.
+func (f *stranger) close() {
 	for _, l := range f.labels {
 		f.send(f.w.cfg.Kafka.Topics.Labels, l.id, l.text)
 	}

@@ -90,13 +90,15 @@ func (p *pointed) through(ctx context.Context, point string, call func() error) 
 		p.host.world.freeze(p.running, s.pause)
 		return call()
 	case "crash before":
-		p.host.crash()
+		if !p.host.kept {
+			p.host.crash()
+		}
 		return errStruck
 	}
 	if err := call(); err != nil {
 		return err
 	}
-	if s.kind == "crash after" {
+	if s.kind == "crash after" && !p.host.kept {
 		p.host.crash()
 	}
 	return errStruck

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"verdict/cmd/verdict/internal/oracle"
 )
 
 // TestVirtual runs the whole of verdict for ten virtual minutes a seed, with faults everywhere, and holds what came of it against the log of what was asked.
@@ -67,37 +69,64 @@ var signals = sync.OnceFunc(func() {
 	signal.Stop(c)
 })
 
+// live is a world's life: a fleet of processes, faults, quiet, judgement.
 func (w *world) live(span time.Duration) (line string) {
-	ctx, end := context.WithCancel(context.Background())
-	defer end()
+	w.people()
+	if w.fate.chance(0.3) {
+		w.cfg.Kafka.GroupInstanceID = "static"
+	}
+	w.open()
+	feed := newStranger(w)
+	w.suffer(span, feed, 1.5, 0.5, 15*time.Second)
+	inputs := w.settle(feed)
+	counts := w.told(inputs)
+	w.end()
+	report := w.judge()
+	w.close()
+	return fmt.Sprintf("%s callers:%s calls: %v virtual=%s", report, sortedStatuses(counts), w.points.calls, time.Since(w.journal.began).Round(time.Second))
+}
+
+// people says which processes there are: one to three scorers, one or two with the API.
+func (w *world) people() {
 	for i := range 1 + w.fate.n(3) {
 		w.scorers = append(w.scorers, &host{world: w, name: fmt.Sprint("scorer-", i), role: "scorer"})
 	}
 	for i := range 1 + w.fate.n(2) {
 		w.apis = append(w.apis, &host{world: w, name: fmt.Sprint("api-", i), role: "api"})
 	}
-	if w.fate.chance(0.3) {
-		w.cfg.Kafka.GroupInstanceID = "static"
-	}
+}
+
+// open starts the processes, and those who watch.
+func (w *world) open() {
 	for _, h := range w.hosts() {
 		h.start()
 	}
 	time.Sleep(15 * time.Second) // topics, groups, the reply partition
 	w.watch = newWatcher(w)
-	watching, unwatch := context.WithCancel(ctx)
-	defer unwatch()
+	var watching context.Context
+	watching, w.unwatch = context.WithCancel(context.Background())
 	go w.sessions(watching)
-	feed, load, busy := newStranger(w), sync.WaitGroup{}, context.Context(nil)
-	busy, stop := context.WithTimeout(ctx, span)
+}
+
+// suffer has orders written and callers ask while faults are made, and returns when the last caller was answered and no fault is at work.
+func (w *world) suffer(span time.Duration, feed *stranger, orders, asks float64, every time.Duration) {
+	busy, stop := context.WithTimeout(context.Background(), span)
 	defer stop()
-	load.Go(func() { feed.run(busy, 1.5) })
-	load.Go(func() { w.call(busy, 0.5) })
-	w.plague(busy, 15*time.Second)
+	var load sync.WaitGroup
+	load.Go(func() { feed.run(busy, orders) })
+	load.Go(func() { w.call(busy, asks) })
+	w.plague(busy, every)
 	w.heal()
 	load.Wait()
+}
+
+// settle waits until all is decided, and returns the log of orders.
+func (w *world) settle(feed *stranger) []oracle.Input {
+	feed.close()
 	for _, err := range feed.bad {
-		w.t.Errorf("the stranger: %v", err)
+		w.t.Errorf("the feeder: %v", err)
 	}
+	ctx := context.Background()
 	pause(ctx, 40*time.Second) // what the API's clients have not written by then they give up
 	inputs, err := w.inputs(ctx, feed)
 	if err == nil {
@@ -107,18 +136,16 @@ func (w *world) live(span time.Duration) (line string) {
 		w.t.Error(err)
 	}
 	w.found(ctx)
-	counts := w.told(inputs)
-	w.end()
-	unwatch()
+	return inputs
+}
+
+// judge decides the log again and says what the oracle says.
+func (w *world) judge() *oracle.Report {
+	w.unwatch()
 	time.Sleep(time.Minute) // clients' last goroutines
-	if err := w.compare(ctx); err != nil {
+	if err := w.compare(context.Background()); err != nil {
 		w.t.Error(err)
 	}
-	w.watch.stop()
-	<-w.watch.over
-	w.cluster().Close()
-	w.endRedis()
-	time.Sleep(time.Minute)
 	report := w.oracle.Report()
 	if !report.Green() {
 		w.t.Error(&report)
@@ -126,7 +153,16 @@ func (w *world) live(span time.Duration) (line string) {
 			w.t.Error(f)
 		}
 	}
-	return fmt.Sprintf("%s callers:%s calls: %v virtual=%s", &report, sortedStatuses(counts), w.points.calls, time.Since(w.journal.began).Round(time.Second))
+	return &report
+}
+
+// close ends what is not verdict. The bubble then sees whether a goroutine is left: that ends the test.
+func (w *world) close() {
+	w.watch.stop()
+	<-w.watch.over
+	w.cluster().Close()
+	w.endRedis()
+	time.Sleep(time.Minute)
 }
 
 // heal ends all faults and starts what is down.

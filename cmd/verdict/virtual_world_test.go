@@ -53,6 +53,7 @@ type world struct {
 	oracle        *oracle.Oracle
 	journal       journal
 	watch         *watcher
+	unwatch       context.CancelFunc // ends who looks after the groups
 	callers       callers
 }
 
@@ -127,6 +128,7 @@ type host struct {
 	world *world
 	name  string
 	role  string
+	kept  bool       // it is not ended by a fault
 	busy  sync.Mutex // a fault is at work on it
 	live  int        // guarded by busy: how many processes there were
 
