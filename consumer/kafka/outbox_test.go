@@ -222,3 +222,29 @@ func TestAProcessThatStopsDoesNotWaitForBrokersThatAreSilent(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAPollOfNothingButAFaultTakesAWhile(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, raw, tr := newHeldBroker(t)
+	refusal := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Err: kerr.UnknownServerError, Count: -1})
+	began, polls := time.Now(), 0
+	for ; time.Since(began) < 2*time.Second; polls++ {
+		polled(t, ctx, tr)
+	}
+	if polls > 25 {
+		t.Errorf("%d polls in two seconds in which the broker refused them", polls)
+	}
+	refusal.Remove()
+	if err := raw.ProduceSync(ctx, kgo.StringRecord("one")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for len(polled(t, ctx, tr).Records) == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("nothing comes after the fault")
+		}
+	}
+	if err := tr.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}

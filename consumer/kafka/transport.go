@@ -201,8 +201,12 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := t.faults(ctx, fetches); err != nil {
+	troubled, err := t.faults(ctx, fetches)
+	if err != nil {
 		return nil, err
+	}
+	if troubled && fetches.NumRecords() == 0 {
+		pause(ctx, troubleWait)
 	}
 	t.polled = make([]*kgo.Record, 0, fetches.NumRecords()) // the last ones may be on their way still
 	t.batch.Records = t.batch.Records[:0]
@@ -221,6 +225,9 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 	}
 	return &t.batch, nil
 }
+
+// troubleWait is how long a poll takes that brings nothing but a fault: what a broker refuses is asked for again at once by the client, some thousand times a second.
+const troubleWait = 100 * time.Millisecond
 
 // IdlePoll is how long a poll waits for records before it returns without: so that whoever watches the worker sees that it is alive.
 const IdlePoll = 10 * time.Second
@@ -246,13 +253,13 @@ func (t *Transport) most() int {
 }
 
 // faults returns what of a poll's errors ends the worker. A partition of which records are gone stops; the rest (a topic or a right that is missing for now) the
-// client asks for again by itself.
-func (t *Transport) faults(ctx context.Context, fetches kgo.Fetches) error {
-	var fatal error
+// client asks for again by itself. It says whether there was any fault.
+func (t *Transport) faults(ctx context.Context, fetches kgo.Fetches) (troubled bool, fatal error) {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		cut := (*kgo.ErrDataLoss)(nil)
 		switch at := (spot{topic, partition}); {
 		case (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && topic == "": // nothing came
+			return
 		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 			fatal = fmt.Errorf("polling: %w: %w", consumer.ErrStop, err)
 		case errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.As(err, &cut):
@@ -263,8 +270,9 @@ func (t *Transport) faults(ctx context.Context, fetches kgo.Fetches) error {
 				t.cfg.Log.Warn("polling", "topic", topic, "partition", partition, "error", err)
 			}
 		}
+		troubled = true
 	})
-	return fatal
+	return troubled, fatal
 }
 
 func record(r *kgo.Record, stream consumer.Stream) consumer.Record {
