@@ -2,10 +2,14 @@ package kafka_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,33 +27,36 @@ import (
 type faulty struct {
 	*kfake.Cluster
 
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	raw     *kgo.Client
 	renewed prometheus.Counter
 	letters *prometheus.CounterVec
 }
 
-func newFaulty(t *testing.T, brokers int) *faulty {
+// newFaulty makes one whose network is in memory, so that it can be had in virtual time.
+func newFaulty(t *testing.T) *faulty {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(2, "orders", "decisions", "replies", "orders.dlq"),
+	network := new(kfake.VirtualNetwork)
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(network.Listen), kfake.SeedTopics(2, "orders", "decisions", "replies", "orders.dlq"),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	raw, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	raw, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.Dialer(network.DialContext))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(raw.Close)
 	return &faulty{
-		Cluster: c, raw: raw, renewed: prometheus.NewCounter(prometheus.CounterOpts{Name: "renewed_total", Help: "Renewed."}),
+		Cluster: c, dial: network.DialContext, raw: raw, renewed: prometheus.NewCounter(prometheus.CounterOpts{Name: "renewed_total", Help: "Renewed."}),
 		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "letters_total", Help: "Letters."}, []string{"code"}),
 	}
 }
 
 func (f *faulty) config() kafka.TransportConfig {
 	return kafka.TransportConfig{
-		Connection: kafka.Connection{BootstrapServers: f.ListenAddrs()}, Group: "group", CommitInterval: 100 * time.Millisecond,
+		Connection: kafka.Connection{BootstrapServers: f.ListenAddrs(), Dial: f.dial}, Group: "group", CommitInterval: 100 * time.Millisecond,
 		Consume: map[string]consumer.Stream{"orders": consumer.Orders}, Topics: kafka.Topics{Decisions: "decisions", Replies: "replies", DeadLetters: "orders.dlq"},
 		Renewed: f.renewed, DeadLetters: f.letters,
 	}
@@ -149,18 +156,7 @@ func (f *faulty) committed(t *testing.T, ctx context.Context, partition int32, a
 // written returns what read_committed readers find on a topic now, in the order of each partition.
 func (f *faulty) written(t *testing.T, ctx context.Context, topic string) []*kgo.Record {
 	t.Helper()
-	return readCommitted(t, ctx, f.ListenAddrs(), topic)
-}
-
-func readCommitted(t *testing.T, ctx context.Context, addresses []string, topic string) []*kgo.Record {
-	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(topic),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ends, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
+	ends, err := kadm.NewClient(f.raw).ListCommittedOffsets(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +168,7 @@ func readCommitted(t *testing.T, ctx context.Context, addresses []string, topic 
 	})
 	var out []*kgo.Record
 	// A reader that keeps control records sees the end of each partition, where markers lie.
-	c.Close()
-	c, err = kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+	c, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...), kgo.Dialer(f.dial), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
@@ -232,9 +227,21 @@ func limited(t *testing.T) context.Context {
 // eachDelivery runs a test with both deliveries.
 func eachDelivery(t *testing.T, test func(t *testing.T, exactly bool, set func(*kafka.TransportConfig))) {
 	t.Helper()
-	t.Run("at_least_once", func(t *testing.T) { test(t, false, nil) })
+	t.Run("at_least_once", func(t *testing.T) { test(t, false, func(*kafka.TransportConfig) {}) })
 	t.Run("exactly_once", func(t *testing.T) {
 		test(t, true, func(cfg *kafka.TransportConfig) { cfg.TransactionalID = "scorer" })
+	})
+}
+
+// virtually runs a test in virtual time: what takes a minute takes none.
+func virtually(t *testing.T, name string, test func(t *testing.T, ctx context.Context, f *faulty)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			test(t, ctx, newFaulty(t))
+		})
 	})
 }
 
@@ -247,7 +254,7 @@ func TestADecisionThatIsTooLargeBecomesADeadLetterAndTheOthersGoOn(t *testing.T)
 		eachDelivery(t, func(t *testing.T, _ bool, set func(*kafka.TransportConfig)) {
 			t.Log(test.name)
 			ctx := limited(t)
-			f := newFaulty(t, 1)
+			f := newFaulty(t)
 			f.limit(t, ctx, "decisions", 700)
 			f.limit(t, ctx, "orders.dlq", test.limit)
 			order := "large"
@@ -337,10 +344,7 @@ func TestNoFaultOfTheBrokersLosesAnOrder(t *testing.T) {
 			"Fetch not leader":            {{Keys: keys(kmsg.Fetch), Topic: "orders", Err: kerr.NotLeaderForPartition, Count: 3}},
 			"Fetch not allowed":           {{Keys: keys(kmsg.Fetch), Topic: "orders", Err: kerr.TopicAuthorizationFailed, Count: 3}},
 		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				ctx := limited(t)
-				f := newFaulty(t, 1)
+			virtually(t, name, func(t *testing.T, ctx context.Context, f *faulty) {
 				var orders []string
 				send := func(n int) {
 					for range n {
@@ -353,9 +357,7 @@ func TestNoFaultOfTheBrokersLosesAnOrder(t *testing.T) {
 				f.Fault(faults...)
 				tr := f.transport(t, func(cfg *kafka.TransportConfig) {
 					cfg.MaxPollRecords = 3
-					if set != nil {
-						set(cfg)
-					}
+					set(cfg)
 				})
 				running(t, ctx, tr, nil, func() {
 					f.committed(t, ctx, 0, 5)
@@ -371,11 +373,137 @@ func TestNoFaultOfTheBrokersLosesAnOrder(t *testing.T) {
 	})
 }
 
+// TestBrokersThatTakeNothingForLongStopTheirPartitionAndLoseNothing has the brokers refuse what is written for longer than the client tries by itself.
+func TestBrokersThatTakeNothingForLongStopTheirPartitionAndLoseNothing(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, exactly bool, set func(*kafka.TransportConfig)) {
+		for name, fault := range map[string]kfake.Fault{
+			"not enough replicas": {Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.NotEnoughReplicas, Count: -1},
+			"not the leader":      {Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.NotLeaderForPartition, Count: -1},
+			"right taken":         {Keys: keys(kmsg.Produce), Topic: "decisions", Err: kerr.TopicAuthorizationFailed, Count: -1},
+			"offsets":             {Keys: []kmsg.Key{kmsg.OffsetCommit, kmsg.TxnOffsetCommit}, Topic: "orders", Err: kerr.NotCoordinator, Count: -1},
+		} {
+			virtually(t, name, func(t *testing.T, ctx context.Context, f *faulty) {
+				var orders []string
+				for i := range 100 {
+					orders = append(orders, fmt.Sprint("o", i))
+				}
+				refused := f.Fault(fault)
+				f.send(t, ctx, 0, orders...)
+				tr := f.transport(t, func(cfg *kafka.TransportConfig) {
+					cfg.MaxPollRecords = 5
+					set(cfg)
+				})
+				running(t, ctx, tr, nil, func() {
+					time.Sleep(100 * time.Second) // virtual; the client gives a record up after 30 s
+					refused.Remove()
+					f.committed(t, ctx, 0, 100)
+				})
+				if err := once(f.written(t, ctx, "decisions"), orders, exactly); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
+// TestATransactionThatWasCommittedWithoutAnAnswerIsNotDoneAgain loses the brokers' answer to the end of a transaction that they have carried out.
+func TestATransactionThatWasCommittedWithoutAnAnswerIsNotDoneAgain(t *testing.T) {
+	for name, lost := range map[string]int64{"one answer": 1, "many": 50} {
+		virtually(t, name, func(t *testing.T, ctx context.Context, f *faulty) {
+			deaf := &deafDialer{dial: f.dial, key: kmsg.EndTxn.Int16()}
+			var orders []string
+			for i := range 20 {
+				orders = append(orders, fmt.Sprint("o", i))
+			}
+			f.send(t, ctx, 0, orders[:10]...)
+			tr := f.transport(t, func(cfg *kafka.TransportConfig) {
+				cfg.TransactionalID, cfg.MaxPollRecords, cfg.Dial = "scorer", 3, deaf.dialContext
+			})
+			running(t, ctx, tr, nil, func() {
+				f.committed(t, ctx, 0, 10)
+				deaf.left.Store(lost)
+				f.send(t, ctx, 0, orders[10:]...)
+				f.committed(t, ctx, 0, 20)
+			})
+			if err := once(f.written(t, ctx, "decisions"), orders, true); err != nil {
+				t.Error(err)
+			}
+			if deaf.left.Load() == lost {
+				t.Error("no answer was lost: this showed nothing")
+			}
+		})
+	}
+}
+
+// deafDialer makes connections that end when the answer to a request is to be read.
+type deafDialer struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	key  int16        // of the requests
+	left atomic.Int64 // answers that are still to be lost
+}
+
+func (d *deafDialer) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.dial(ctx, network, address)
+	return &deafConn{Conn: c, of: d}, err
+}
+
+type deafConn struct {
+	net.Conn
+
+	of   *deafDialer
+	deaf atomic.Bool
+}
+
+func (c *deafConn) Write(b []byte) (int, error) {
+	if len(b) > 6 && int16(binary.BigEndian.Uint16(b[4:])) == c.of.key && c.of.left.Load() > 0 {
+		c.of.left.Add(-1)
+		c.deaf.Store(true)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *deafConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil && c.deaf.Load() {
+		_ = c.Close()
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+// TestADeadLetterTopicThatFailsStopsThePartitionAndDropsNothing has orders whose decisions are too large, and nowhere to put them.
+func TestADeadLetterTopicThatFailsStopsThePartitionAndDropsNothing(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, _ bool, set func(*kafka.TransportConfig)) {
+		virtually(t, "refused", func(t *testing.T, ctx context.Context, f *faulty) {
+			f.limit(t, ctx, "decisions", 700)
+			refused := f.Fault(kfake.Fault{Keys: keys(kmsg.Produce), Topic: "orders.dlq", Err: kerr.TopicAuthorizationFailed, Count: -1})
+			f.send(t, ctx, 0, "a", "large", "b")
+			size := func(value string) int { return map[bool]int{true: 1000}[value == "large"] }
+			running(t, ctx, f.transport(t, set), size, func() {
+				time.Sleep(5 * time.Minute) // virtual
+				if offsets, err := kadm.NewClient(f.raw).FetchOffsets(ctx, "group"); err != nil {
+					t.Error(err)
+				} else if o, _ := offsets.Lookup("orders", 0); o.At > 1 {
+					t.Errorf("the group is at %d, and the dead letter is not written", o.At)
+				}
+				refused.Remove()
+				f.committed(t, ctx, 0, 3)
+			})
+			if letters := f.written(t, ctx, "orders.dlq"); len(letters) != 1 || string(letters[0].Value) != "large" {
+				t.Errorf("dead letters: %q", texts(letters))
+			}
+			if got := f.written(t, ctx, "decisions"); len(got) != 2 {
+				t.Errorf("decisions: %.20q", texts(got))
+			}
+		})
+	})
+}
+
 func keys(k kmsg.Key) []kmsg.Key { return []kmsg.Key{k} }
 
 func TestAProducerThatIsRefusedForGoodIsReplaced(t *testing.T) {
 	ctx := limited(t)
-	f := newFaulty(t, 1)
+	f := newFaulty(t)
 	f.send(t, ctx, 0, "a", "b")
 	f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.ClusterAuthorizationFailed, Count: 2})
 	running(t, ctx, f.transport(t, nil), nil, func() { f.committed(t, ctx, 0, 2) })

@@ -23,7 +23,7 @@ func TestARecordThatIsAllHeadersOrKeyHoldsUpNoOther(t *testing.T) {
 		eachDelivery(t, func(t *testing.T, _ bool, set func(*kafka.TransportConfig)) {
 			t.Log(name)
 			ctx := limited(t)
-			f := newFaulty(t, 1)
+			f := newFaulty(t)
 			f.limit(t, ctx, "decisions", 700)
 			f.limit(t, ctx, "orders.dlq", 3000)
 			f.send(t, ctx, 0, "a")

@@ -163,7 +163,7 @@ func TestAGapThatIsAcceptedOnceIsNotFoundAgain(t *testing.T) {
 
 func TestAPartitionThatMayNotBeReadIsToldUntilItMay(t *testing.T) {
 	ctx := limited(t)
-	f := newFaulty(t, 1)
+	f := newFaulty(t)
 	f.send(t, ctx, 0, "a")
 	alarms := kafka.NewAlarms(nil)
 	tr := f.transport(t, func(cfg *kafka.TransportConfig) { cfg.Alarms = alarms })

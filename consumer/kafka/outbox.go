@@ -28,7 +28,7 @@ type outbox struct {
 	mu       sync.Mutex
 	underway []*sending         // guarded by mu: in the order of their batches
 	unsent   []unsent           // guarded by mu: what the brokers did not take
-	wake     context.CancelFunc // guarded by mu: ends a poll that waits, when something could not be written
+	wake     context.CancelFunc // guarded by mu: ends who waits, when something could not be written
 }
 
 // sending is one batch on its way.
@@ -50,12 +50,23 @@ func newOutbox(fit *fitting) *outbox {
 	return &outbox{fit: fit, slots: make(chan struct{}, maxUnderway)}
 }
 
-// send begins to write records, made of those in from, and waits only while maxUnderway batches are on their way already.
+// errStuck is why a batch is not sent: one before it could not be, and is written first.
+var errStuck = errors.New("what was published before is not written yet")
+
+// send begins to write records, made of those in from, and waits only while maxUnderway batches are on their way already, and none of them has failed.
 func (o *outbox) send(ctx context.Context, records, from []*kgo.Record) (*sending, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.failed(cancel) {
+		return nil, errStuck
+	}
 	select {
 	case o.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the brokers to acknowledge what was written before: %w", ctx.Err())
+	case <-waiting.Done():
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("waiting for the brokers to acknowledge what was written before: %w", err)
+		}
+		return nil, errStuck
 	}
 	s := &sending{left: len(records), from: from}
 	o.mu.Lock()
@@ -152,7 +163,7 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 		defer cancel()
 		_ = o.writes.client.Flush(flushing)
 	}
-	for record := u.record; ; {
+	for record := afresh(u.record); ; {
 		err := o.write(ctx, record)
 		if err == nil {
 			o.fit.wrote(u.record, record)
@@ -179,6 +190,11 @@ func (o *outbox) write(ctx context.Context, record *kgo.Record) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// afresh is a record that the client takes for a new one: it gives one up by the time that it was given first.
+func afresh(r *kgo.Record) *kgo.Record {
+	return &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
 
 // drain waits until nothing is on its way, for a second at most: what the brokers have refused stays here, and the group is still to be left.
