@@ -94,7 +94,7 @@ func (p *plan) run(t *testing.T, binary string) (oracle.Report, uint64) {
 		rate = 1200
 	}
 	n, rate = cmp.Or(p.size, n), cmp.Or(p.rate, number(t, "VERDICT_CAMPAIGN_RATE", rate))
-	ctx := within(t, 2*time.Minute+3*time.Duration(n)*time.Second/time.Duration(rate))
+	ctx := within(t, 10*time.Minute+3*time.Duration(n)*time.Second/time.Duration(rate))
 	c := &campaign{binary: binary, oracle: oracle.New(oracle.Config{}), role: cmp.Or(p.role, "scorer"), done: make(chan struct{})}
 	c.pace = cmp.Or(p.pace, max(1500*time.Millisecond, time.Duration(n)*time.Second/time.Duration(rate)/25))
 	c.place(t, p)

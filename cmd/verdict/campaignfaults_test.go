@@ -28,6 +28,8 @@ func plans() []plan {
 		{id: "F19", what: "Redis refuses", short: true, fault: cutRedis(weather{cut: true})},
 		{id: "F20", what: "Redis takes and never answers", fault: stopRedis},
 		{id: "F20mute", what: "what Redis answers does not arrive, and the connections break", fault: loseReplies},
+		{id: "F23", what: "Redis comes back empty", fault: emptyRedis(func(c *campaign) { c.redis.Kill(); c.redis.Restart() })},
+		{id: "F23flush", what: "Redis is emptied", fault: emptyRedis(func(c *campaign) { c.redis.Do("flushall") })},
 		{id: "F32", what: "half of all records are copies", stream: stream{copies: 0.5}, static: true, fault: killScorers},
 		{id: "F33", what: "a third of all orders are late", stream: stream{late: 0.33}, static: true, fault: killScorers},
 		{id: "F35", what: "a third of all orders are of four customers", stream: stream{hot: 0.33}},
@@ -155,8 +157,20 @@ func killBroker(_ *testing.T, ctx context.Context, c *campaign) {
 		rest(ctx, 2*time.Second)
 		c.kafka.do("start-node", "1")
 		c.oracle.Fault(at, time.Now())
-		rest(ctx, 5*time.Second)
+		c.resume(ctx)
 	})
+}
+
+// resume waits until there is progress again, or all orders are written: a machine that is busy takes most of a minute to start a broker, and one fault is looked
+// at after the other.
+func (c *campaign) resume(ctx context.Context) {
+	answered := func() int {
+		inputs, open := c.oracle.Open()
+		return inputs - open
+	}
+	for before := answered(); c.writing() && ctx.Err() == nil && answered() < before+100; {
+		rest(ctx, 20*time.Millisecond)
+	}
 }
 
 // killBrokers kills one broker of three after the other: what was acknowledged lies on two more.
@@ -167,7 +181,7 @@ func killBrokers(_ *testing.T, ctx context.Context, c *campaign) {
 		c.oracle.Fault(at, at)
 		rest(ctx, 5*time.Second)
 		c.kafka.do("start-node", node)
-		rest(ctx, 5*time.Second)
+		c.resume(ctx)
 	})
 }
 
@@ -217,6 +231,20 @@ func stopRedis(t *testing.T, ctx context.Context, c *campaign) {
 		c.redis.Signal(syscall.SIGCONT)
 		c.oracle.Fault(at, time.Now())
 	})
+}
+
+// emptyRedis has the store lose all that it holds, twice: a third of the way, and two thirds.
+func emptyRedis(empty func(c *campaign)) func(*testing.T, context.Context, *campaign) {
+	return func(_ *testing.T, ctx context.Context, c *campaign) {
+		for third := range 2 {
+			for c.writing() && ctx.Err() == nil && int(c.feeder.written.Load()) < (third+1)*c.feeder.stream.n/3 {
+				rest(ctx, 10*time.Millisecond)
+			}
+			at := time.Now()
+			empty(c)
+			c.oracle.Fault(at, time.Now())
+		}
+	}
 }
 
 // replayBeside replays what was written so far, on the Redis of live under a prefix of its own.
