@@ -180,10 +180,12 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 }
 
 // write writes one message and waits until it is acknowledged, or until ctx ends: the client's own ProduceSync waits on for a record that was on the wire once,
-// for as long as the brokers are away, and a process that is to stop would not.
+// for as long as the brokers are away, and a process that is to stop would not. The message gets the time of now: the client counts from a record's time how long it
+// may take, so one that has waited for longer than that before would time out at once, each time, and its lane stand still until the process is started anew.
 func (o *outbox) write(ctx context.Context, record *kgo.Record) error {
 	acked := make(chan error, 1)
-	o.writes.client.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	fresh := &kgo.Record{Topic: record.Topic, Partition: record.Partition, Key: record.Key, Value: record.Value, Headers: record.Headers}
+	o.writes.client.Produce(ctx, fresh, func(_ *kgo.Record, err error) { acked <- err })
 	select {
 	case err := <-acked:
 		return err

@@ -156,6 +156,43 @@ func TestWhatTheBrokersRefuseIsWrittenBeforeAnythingElseIsDone(t *testing.T) {
 	}
 }
 
+// TestWhatIsWrittenAgainHasTheTimeOfThen since the client counts from a record's time how long it may take: a decision that had waited for longer than that, because
+// the brokers were away for 30 s, would never be written.
+func TestWhatIsWrittenAgainHasTheTimeOfThen(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, raw, tr := newHeldBroker(t)
+	if err := raw.ProduceSync(ctx, kgo.StringRecord("one")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	batch := polled(t, ctx, tr)
+	b.refuses.Store(true)
+	if err := tr.Publish(ctx, decision("of one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Commit(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+	for tr.Publish(ctx, nil) == nil { // until the refusal has come
+		polled(t, ctx, tr)
+	}
+	for again := time.Now(); time.Since(again) < 50*time.Millisecond; { // records have whole milliseconds
+		_ = tr.Publish(ctx, nil)
+	}
+	allowed := time.Now().Truncate(time.Millisecond)
+	b.refuses.Store(false)
+	if err := tr.Publish(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	raw.AddConsumeTopics("decisions")
+	if got := raw.PollFetches(ctx).Records(); len(got) != 1 || got[0].Timestamp.Before(allowed) {
+		t.Errorf("written when allowed at %v: %v", allowed, got)
+	}
+	if err := tr.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAnOffsetWaitsForTheDecisionsOfAllBatchesBeforeIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
