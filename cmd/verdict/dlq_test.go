@@ -248,6 +248,67 @@ func TestRetryLooksUpWhatALetterLeftOut(t *testing.T) {
 	}
 }
 
+// TestARetryThatIsKilledLosesNothing kills one in its middle and has another do the rest. Some letters are there twice, as after a crash of their scorer.
+func TestARetryThatIsKilledLosesNothing(t *testing.T) {
+	s := newSite(t)
+	ctx := within(t, 2*time.Minute)
+	s.topics(t, ctx)
+	const n = 400
+	c, writes := s.client(t), []*kgo.Record(nil)
+	letter := func(i int) {
+		writes = append(writes, &kgo.Record{Topic: s.topic("orders.dlq"), Value: fmt.Append(nil, i), Headers: []kgo.RecordHeader{
+			{Key: "verdict.error.code", Value: []byte("json_syntax")}, {Key: "verdict.source", Value: fmt.Appendf(nil, "%s/0/%d", s.topic("orders"), 1000+i)},
+		}})
+	}
+	for i := range n {
+		letter(i)
+		if i%10 == 0 {
+			letter(i)
+		}
+	}
+	if err := c.ProduceSync(ctx, writes...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	config := s.config(t, "", "")
+	if all := listLetters(t, ctx, config, "--limit", "300"); all.Total != 300 {
+		t.Fatalf("%d letters", all.Total)
+	}
+	cmd := exec.CommandContext(ctx, program, "dlq", "retry", "--all", "--yes", "--rate", "200", "-c", config)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reader, copies := s.client(t, fromStart(s, "orders")...), make(map[string]int)
+	read := func(until int) {
+		for len(copies) < until {
+			copies[string(s.next(t, ctx, reader).Value)]++
+		}
+	}
+	read(150)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed: that is how it ended
+	left := listLetters(t, ctx, config).Total
+	if left == 0 || left == len(writes) {
+		t.Fatalf("%d letters are left", left)
+	}
+	code, out, stderr := verdict(t, ctx, "dlq", "retry", "--all", "--yes", "-c", config)
+	if code != 0 || listLetters(t, ctx, config).Total != 0 {
+		t.Fatalf("%d: %s%s", code, out, stderr)
+	}
+	s.produce(t, ctx, c, "orders", []byte("end"))
+	read(n + 1)
+	twice := 0
+	for _, many := range copies {
+		twice += many - 1
+	}
+	t.Logf("killed in the middle: %d of %d letters were left, %d records were sent twice", left, len(writes), twice)
+	if twice > 100 || len(copies) != n+1 {
+		t.Errorf("%d records, %d of them twice", len(copies), twice)
+	}
+	if code, out, _ := verdict(t, ctx, "dlq", "retry", "--all", "--yes", "-c", config); code != 0 || out != "" {
+		t.Errorf("%d: %q", code, out)
+	}
+}
+
 func TestDLQSaysWhatIsWrongWithItsArguments(t *testing.T) {
 	s := newSite(t)
 	ctx := within(t, time.Minute)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,6 +132,24 @@ func TestDoctorFindsNothingWrongWithASoundSite(t *testing.T) {
 	code, out, _ := verdict(t, ctx, "doctor", "-c", s.config(t, "", ""), "--principal", "User:CN=a b")
 	if code != 0 || !strings.Contains(out, "kafka-acls.sh --bootstrap-server "+strings.Join(s.kafka, ",")+" --add --allow-principal 'User:CN=a b' --operation Read --operation Describe --group s-group --group s-group.sync\n") {
 		t.Errorf("%d: %s", code, out)
+	}
+}
+
+func TestDoctorLooksAtTransactionsWhereTheyAreWanted(t *testing.T) {
+	ctx := within(t, time.Minute)
+	s, _ := soundSite(t, ctx)
+	_, e := doctor(t, ctx, s.config(t, "", "delivery: exactly_once"))
+	told := 0
+	for _, f := range e.Findings {
+		if f.About == "delivery" && strings.HasPrefix(f.Says, "exactly_once") && f.Status != "error" {
+			told++
+		}
+	}
+	if want := "--resource-pattern-type prefixed --transactional-id s-group."; told != 1 || !slices.ContainsFunc(e.ACLs["scorer"], func(line string) bool { return strings.HasSuffix(line, want) }) {
+		t.Errorf("%+v, %v", e.Findings, e.ACLs["scorer"])
+	}
+	if _, e := doctor(t, ctx, s.config(t, "", "")); strings.Contains(fmt.Sprint(e), "transactional-id") || strings.Contains(fmt.Sprint(e), "exactly_once") {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,9 +10,9 @@ import (
 // doctorRoles are whose rights are told.
 func doctorRoles() []string { return []string{"scorer", "api", "tools"} }
 
-// right is what a role may do with a topic or a group.
+// right is what a role may do with a topic, a group or a transactional id.
 type right struct {
-	kind       string // topic, group
+	kind       string // topic, group, transactional-id
 	names      []string
 	operations []string
 }
@@ -29,6 +30,9 @@ func (d *doctor) rights(role string) []right {
 			{"topic", append(slices.Clone(orders), t.Decisions), []string{"Read", "Describe"}}, // decisions, to bring back what the store lost
 			{"topic", append([]string{t.Decisions, t.DeadLetters}, replies...), []string{"Write", "Describe"}},
 			{"group", groups, []string{"Read", "Describe"}},
+		}
+		if d.cfg.Delivery == deliverExactlyOnce {
+			all = append(all, right{"transactional-id", []string{cmp.Or(k.TransactionalID, k.Group) + "."}, []string{"Write", "Describe"}})
 		}
 	case "api":
 		all = []right{
@@ -70,6 +74,9 @@ func (d *doctor) acl(role string, r right) string {
 	fmt.Fprintf(&b, "kafka-acls.sh --bootstrap-server %s --add --allow-principal %s", strings.Join(d.cfg.Kafka.BootstrapServers, ","), quoted(principal))
 	for _, op := range r.operations {
 		fmt.Fprintf(&b, " --operation %s", op)
+	}
+	if r.kind == "transactional-id" { // each process and lane has its own, and all begin alike
+		b.WriteString(" --resource-pattern-type prefixed")
 	}
 	for _, name := range r.names {
 		fmt.Fprintf(&b, " --%s %s", r.kind, quoted(name))

@@ -32,6 +32,7 @@ func (d *doctor) kafka(ctx context.Context) (f findings) {
 		return f
 	}
 	f = append(f, brokersSay(brokers)...)
+	d.delivery(ctx, &f, connection)
 	var topics, groups findings
 	both := sync.WaitGroup{}
 	both.Go(func() { topics = d.topics(ctx, survey) })
@@ -51,6 +52,26 @@ func brokersSay(b kafka.Brokers) (f findings) {
 	}
 	f.ok("kafka", "%s", text)
 	return f
+}
+
+// delivery looks at what delivery: exactly_once asks of the brokers.
+func (d *doctor) delivery(ctx context.Context, f *findings, connection kafka.Connection) {
+	const about = "delivery"
+	if d.cfg.Delivery != deliverExactlyOnce {
+		return
+	}
+	level, err := consult(ctx, func(ctx context.Context) (kafka.TransactionLevel, error) {
+		return kafka.TransactionsOf(ctx, connection)
+	})
+	switch {
+	case err != nil:
+		f.fault(about, "exactly_once: "+err.Error(), "newer brokers, or delivery: at_least_once")
+	case level.Full():
+		f.ok(about, "exactly_once, by transactions that are defended against late requests")
+	default:
+		f.warn(about, fmt.Sprintf("exactly_once with a limit: transaction.version is %d, and a request of an old transaction that comes late can become part of a later one (KIP-890)", level.Version),
+			"Kafka 4.0, and kafka-features.sh upgrade --feature transaction.version=2")
+	}
 }
 
 // topics looks at all topics.
@@ -254,7 +275,7 @@ func (d *doctor) groups(ctx context.Context, survey *kafka.Survey) (f findings) 
 			place := fmt.Sprintf("%s/%d", gap.Topic, gap.Partition)
 			if gap.At < gap.LogStart {
 				f.fault(about, fmt.Sprintf("log gap in %s: it is at offset %d, and the log begins at %d: %d records were deleted before they were read", place, gap.At, gap.LogStart, gap.LogStart-gap.At),
-					"they are lost to it; keep the topic for longer than any scorer may be away")
+					"serve --accept-gap goes on with what is left; keep the topic for longer than any scorer may be away")
 			} else {
 				f.fault(about, fmt.Sprintf("it is at offset %d of %s, whose log ends at %d", gap.At, place, gap.LogEnd), "the topic was made anew, or lost records: see which, before scorers go on")
 			}
