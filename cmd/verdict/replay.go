@@ -42,8 +42,9 @@ func newReplayCommand() *cobra.Command {
 
 SRC is a file .jsonl or .avro (an object container file), also .gz or .zst, - for JSON lines on stdin, or kafka://broker[,broker]/topic[,topic]: all that the
 topics held when the replay began, in the order in which it was written, read without a group, so that nobody notices; ?from=…&to=… behind it takes a part, by
-times or by partition:offset,…. Several files (the flag again, a pattern, commas between) are merged by event time. An order sees the labels that were known by
-its own time. The same history gives the same bytes each time: a decision's decided_at is its order's time.
+times or by partition:offset,…, and merge=event merges partitions by the orders' own times, for a history that was loaded. Several files (the flag again, a
+pattern, commas between) are merged by event time. An order sees the labels that were known by its own time. The same history gives the same bytes each time: a
+decision's decided_at is its order's time.
 
 Several --model and --policy decide the history in one pass: as many of each make pairs, and one goes with all of the other. The first is the main one, whose
 decisions are decisions.jsonl; the second's are decisions-2.jsonl.

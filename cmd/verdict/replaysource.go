@@ -75,10 +75,17 @@ func (s *sources) locations(texts []string, stream consumer.Stream) (replay.Loca
 	return replay.Files(files)
 }
 
-// location reads a source that is given once.
+// location reads a source that is given once, and is read in the order in which it lies.
 func (s *sources) location(source string, stream consumer.Stream) (replay.Location, error) {
-	return s.locations([]string{source}, stream)
+	at, err := s.locations([]string{source}, stream)
+	if err == nil && at.ByEventTime() {
+		err = errMerge
+	}
+	return at, err
 }
+
+// errMerge says where merge= has no meaning.
+var errMerge = errors.New("merge= is of the orders of a replay")
 
 // expand returns the files that a name stands for: itself if there is such a file, those of a pattern by their names, or those that commas join.
 func expand(name string) ([]string, error) {
@@ -117,56 +124,82 @@ func (s *sources) topics(source string, stream consumer.Stream) (replay.Location
 	}
 	cfg := kafka.HistoryConfig{Connection: s.connection}
 	cfg.BootstrapServers = servers
-	for _, name := range names {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return replay.Location{}, fmt.Errorf("%s: topic %s is named twice", source, name)
+		}
 		cfg.Topics = append(cfg.Topics, kafka.HistoryTopic{Name: name, Stream: stream})
 	}
-	if err := errors.Join(limit(&cfg, query, names), cfg.Check()); err != nil {
+	byEvent, err := limit(&cfg, query, names)
+	if err := errors.Join(err, cfg.Check()); err != nil {
 		return replay.Location{}, err
 	}
-	return replay.FromTopics(source, names, func(ctx context.Context) (replay.Topics, error) {
-		h, err := kafka.OpenHistory(ctx, cfg)
-		if errors.Is(err, kafka.ErrRange) {
-			err = fmt.Errorf("%w: %w", errInvalid, err)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", source, err)
-		}
-		if _, total := h.Progress(); query != "" && total == 0 {
-			h.Close()
-			return nil, fmt.Errorf("%w: reading %s: there is no record in this range", errInvalid, source)
-		}
-		return h, nil
-	}), nil
+	open := func(ctx context.Context) (*kafka.History, error) { return openTopics(ctx, source, query, cfg) }
+	if !byEvent {
+		return replay.FromTopics(source, names, func(ctx context.Context) (replay.Topics, error) { return open(ctx) }), nil
+	}
+	if stream != consumer.Orders {
+		return replay.Location{}, errMerge
+	}
+	cfg.MaxBuffered = eventBuffer
+	return replay.FromPartitions(source, names, func(ctx context.Context) (replay.Partitions, error) { return open(ctx) }), nil
 }
 
-// limit reads from= and to= of a source in Kafka: times of records, or offsets.
-func limit(cfg *kafka.HistoryConfig, query string, topics []string) error {
+// eventBuffer is how many bytes of records are read ahead where partitions are merged by event time: orders are decoded before the merge, and then take several
+// times as many.
+const eventBuffer = 16 << 20
+
+// openTopics begins to read a source.
+func openTopics(ctx context.Context, source, query string, cfg kafka.HistoryConfig) (*kafka.History, error) {
+	h, err := kafka.OpenHistory(ctx, cfg)
+	if errors.Is(err, kafka.ErrRange) || errors.Is(err, kafka.ErrTopic) {
+		err = fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", source, err)
+	}
+	if _, total := h.Progress(); query != "" && total == 0 {
+		h.Close()
+		return nil, fmt.Errorf("%w: reading %s: there is no record in this range", errInvalid, source)
+	}
+	return h, nil
+}
+
+// limit reads from= and to= of a source in Kafka, which are times of records or offsets, and says whether merge= is event.
+func limit(cfg *kafka.HistoryConfig, query string, topics []string) (byEvent bool, err error) {
 	values, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B")) // of a time zone, not a space
 	if err != nil {
-		return fmt.Errorf("?%s is not from=…&to=…", query)
+		return false, fmt.Errorf("?%s is not from=…&to=…&merge=event", query)
 	}
 	for key, all := range values {
-		if key != "from" && key != "to" || len(all) != 1 || all[0] == "" {
-			return fmt.Errorf("?%s is not from=…&to=…, each a time or partition:offset,…", query)
+		if key != "from" && key != "to" && key != "merge" || len(all) != 1 || all[0] == "" {
+			return false, fmt.Errorf("?%s is not from=…&to=…, each a time or partition:offset,…, and merge=event or merge=record", query)
 		}
 	}
+	switch values.Get("merge") {
+	case "", "record":
+	case "event":
+		byEvent = true
+	default:
+		return false, fmt.Errorf("merge=%s is not merge=event (by the orders' own times) or merge=record (by the time at which they were written)", values.Get("merge"))
+	}
 	if cfg.Since, cfg.Starts, err = bound(values.Get("from"), topics); err != nil {
-		return fmt.Errorf("from: %w", err)
+		return false, fmt.Errorf("from: %w", err)
 	}
 	if cfg.Until, cfg.Ends, err = bound(values.Get("to"), topics); err != nil {
-		return fmt.Errorf("to: %w", err)
+		return false, fmt.Errorf("to: %w", err)
 	}
 	if !cfg.Since.IsZero() && !cfg.Until.IsZero() && !cfg.Since.Before(cfg.Until) {
-		return errors.New("from must lie before to")
+		return false, errors.New("from must lie before to")
 	}
 	for topic, partitions := range cfg.Starts {
 		for partition, start := range partitions {
 			if end, ok := cfg.Ends[topic][partition]; ok && start >= end {
-				return fmt.Errorf("%s/%d: from offset %d does not lie before to offset %d", topic, partition, start, end)
+				return false, fmt.Errorf("%s/%d: from offset %d does not lie before to offset %d", topic, partition, start, end)
 			}
 		}
 	}
-	return nil
+	return byEvent, nil
 }
 
 // bound reads one end of a range. Offsets of the one topic need not name it.

@@ -47,17 +47,7 @@ func TestReplayCommandReadsARangeOfATopic(t *testing.T) {
 			t.Errorf("%s: %v", query, err)
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(dir, "out", "features.csv"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ids []string
-		for line := range strings.Lines(string(text)) {
-			if id, _, _ := strings.Cut(line, ","); id != "order_id" {
-				ids = append(ids, id)
-			}
-		}
-		if got := strings.Join(ids, " "); got != want {
+		if got := rowsOf(t, dir); got != want {
 			t.Errorf("%s gives %s, want %s", query, got, want)
 		}
 	}
@@ -71,9 +61,62 @@ func TestReplayCommandReadsARangeOfATopic(t *testing.T) {
 		"from=2100-01-01":               "there is no record in this range",
 		"until=2100-01-01":              "is not from=",
 		"from=soon":                     "nor are they offsets",
+		"merge=time":                    "merge=time is not merge=event",
+		"merge=event&merge=event":       "is not from=",
+		"merge=event&from=2100-01-01":   "there is no record in this range",
 	} {
 		if _, _, _, err := replayCommand(t, "", "--orders", source+"?"+query, "-c", config); !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want an invalid one that says %q", query, err, want)
+		}
+	}
+}
+
+// TestReplayCommandMergesPartitionsByEventTime reads orders that were written in another order than they happened.
+func TestReplayCommandMergesPartitionsByEventTime(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(replayOrders), "\n")
+	source, config := topicOf(t, []string{lines[1], lines[0], lines[3]})
+	for query, want := range map[string]string{"": "o2 o1 o3", "?merge=record": "o2 o1 o3", "?merge=event": "o1 o2 o3", "?merge=event&from=0:1,1:0": "o1 o3"} {
+		dir, _, _, err := replayCommand(t, "", "--orders", source+query, "-c", config)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		if got := rowsOf(t, dir); got != want {
+			t.Errorf("%s gives %s, want %s", query, got, want)
+		}
+	}
+}
+
+// rowsOf returns the ids of the orders in features.csv.
+func rowsOf(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "out", "features.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for line := range strings.Lines(string(text)) {
+		if id, _, _ := strings.Cut(line, ","); id != "order_id" {
+			ids = append(ids, id)
+		}
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestReplayCommandRefusesTopicsThatCannotBeRead(t *testing.T) {
+	source, config := topicOfOrders(t)
+	file := filepath.Join(t.TempDir(), "orders.jsonl")
+	if err := os.WriteFile(file, []byte(replayOrders), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"topic orders is named twice": {"--orders", source + ",orders"},
+		"no such topic":               {"--orders", source + "x"},
+		"--labels: merge= is of":      {"--orders", file, "--labels", source + "?merge=event"},
+		"--verify: merge= is of":      {"--orders", file, "--verify", source + "?merge=event"},
+	} {
+		if _, _, _, err := replayCommand(t, "", append(args, "-c", config)...); !errors.Is(err, errInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v, want an invalid one that says %q", args, err, want)
 		}
 	}
 }
@@ -116,6 +159,12 @@ func TestReplayCommandReadsSeveralFiles(t *testing.T) {
 // topicOfOrders writes replayOrders to a topic, and returns it as a source and the config that it takes to read it.
 func topicOfOrders(t *testing.T) (source, config string) {
 	t.Helper()
+	return topicOf(t, strings.Split(strings.TrimSpace(replayOrders), "\n"))
+}
+
+// topicOf does it with these values.
+func topicOf(t *testing.T, values []string) (source, config string) {
+	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "shop", "right"))
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +175,7 @@ func topicOfOrders(t *testing.T) (source, config string) {
 	if err := os.WriteFile(config, []byte(kafka), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	produce(t, cluster.ListenAddrs(), strings.Split(strings.TrimSpace(replayOrders), "\n"))
+	produce(t, cluster.ListenAddrs(), values)
 	return "kafka://" + strings.Join(cluster.ListenAddrs(), ",") + "/orders", config
 }
 

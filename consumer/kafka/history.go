@@ -55,7 +55,7 @@ func (o Offsets) set(topic string, partition int32, offset int64) {
 // begins where its log does. That records disappear while they are being read is an error that says which, as it is for a Transport.
 //
 // Each partition is read by a goroutine, which is one chunk ahead of the merge and no more: so memory is bounded, however far partitions are apart.
-// Poll and Positions are for one goroutine; Progress and Ends are for any.
+// Poll and Positions are for one goroutine; Progress and Ends are for any. PollPartition, instead of Poll, leaves the merging to the caller.
 type History struct {
 	cfg          HistoryConfig
 	client       *kgo.Client
@@ -67,10 +67,9 @@ type History struct {
 	heads  heads   // feeds by their next record
 	hungry []*feed // feeds whose next record is not known yet
 	batch  consumer.Batch
-	given  bool  // the batch was returned
-	over   bool  // the ends are reached
-	behind bool  // what follows is being read
-	fail   error // why it cannot go on
+	given  bool // the batch was returned
+	over   bool // the ends are reached
+	behind bool // what follows is being read
 
 	read, total atomic.Int64 // offsets
 	stop        context.CancelFunc
@@ -123,9 +122,6 @@ func (h *History) Poll(ctx context.Context) (*consumer.Batch, error) {
 		h.batch.Records, h.given = h.batch.Records[:0], false
 	}
 	for !h.over && len(h.batch.Records) < h.cfg.MaxPollRecords {
-		if h.fail != nil {
-			return nil, h.fail
-		}
 		if err := h.fill(ctx); err != nil {
 			return nil, err
 		}

@@ -19,6 +19,9 @@ import (
 // ErrNoCommits is wrapped by the error about a group that has committed nothing.
 var ErrNoCommits = errors.New("has committed nothing")
 
+// ErrTopic is wrapped by the error about a topic that is not there.
+var ErrTopic = errors.New("no such topic")
+
 // ErrRange is wrapped by the error about offsets that a topic does not have.
 var ErrRange = errors.New("no such offsets")
 
@@ -68,6 +71,9 @@ func (h *History) bound(ctx context.Context) error {
 		offsets, err := ask(ctx, names...)
 		if err == nil {
 			err = offsets.Error()
+		}
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			err = fmt.Errorf("%w: %w", ErrTopic, err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("finding the %s of %v: %w", what, names, err)

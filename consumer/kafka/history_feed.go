@@ -46,6 +46,7 @@ type feed struct {
 	at      int               // its next record
 	millis  int64             // that record's time
 	behind  int64             // the offset behind the chunk
+	fail    error             // why it cannot go on
 }
 
 // chunk is records that were fetched together.
@@ -72,15 +73,14 @@ func (f *feed) before(g *feed) bool {
 
 // take waits for the next chunk that has records, and says whether there was one.
 func (f *feed) take(ctx context.Context) (more bool, err error) {
-	for {
+	for f.fail == nil {
 		select {
 		case c, open := <-f.chunks:
 			if !open {
 				return false, nil
 			}
-			if c.err != nil {
-				f.h.fail = c.err
-				return false, c.err
+			if f.fail = c.err; f.fail != nil {
+				break
 			}
 			f.give(c)
 			if len(c.records) > 0 {
@@ -92,6 +92,7 @@ func (f *feed) take(ctx context.Context) (more bool, err error) {
 			return false, errors.New("the history is closed")
 		}
 	}
+	return false, f.fail
 }
 
 func (f *feed) give(c chunk) {

@@ -23,7 +23,7 @@ const (
 	severalFiles          // of any kind
 )
 
-// Location is where a history lies: a file (.jsonl or .avro, also .gz or .zst), "-", JSON lines on stdin, or topics (FromTopics).
+// Location is where a history lies: a file (.jsonl or .avro, also .gz or .zst), "-", JSON lines on stdin, or topics (FromTopics, FromPartitions).
 type Location struct {
 	path       string // "" is stdin
 	encoding   encoding
@@ -33,6 +33,8 @@ type Location struct {
 
 	topics    []string // of topicRecords, with what opens them
 	subscribe func(context.Context) (Topics, error)
+
+	partitions func(context.Context) (Partitions, error) // in place of subscribe: they are merged by event time
 }
 
 // ParseLocation reads a file's location as it is given on the command line. It opens nothing.

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ type sourceConfig struct {
 	from     Location
 	stdin    io.Reader
 	schema   *schemas.Schema                    // nil: any object
+	decoders int                                // how many decode at once, with two runs each in waiting; 0: as many as there are processors
 	ordered  bool                               // sort tells the records' times, by which several files are merged
 	registry *schemas.Registry                  // nil: what lies in topics is JSON
 	sort     func(*item) error                  // makes an order or a label of a decoded item
@@ -72,7 +74,7 @@ func openSource(ctx context.Context, cfg sourceConfig) (*source, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	decoders := runtime.GOMAXPROCS(0)
+	decoders := cmp.Or(cfg.decoders, runtime.GOMAXPROCS(0))
 	s := &source{
 		sourceConfig: cfg, stream: in, codec: codec, stop: stop,
 		inOrder: make(chan *run, 2*decoders),
