@@ -79,9 +79,12 @@ func readEvents(t *testing.T, file string, keep func(event) bool) []event {
 }
 
 // madeUp returns n orders of the demo's shop, a few weeks long.
-func madeUp(n int) history {
+func madeUp(n int) history { return madeUpOf(n, 100) }
+
+// madeUpOf returns n orders of so many customers, at as many terminals.
+func madeUpOf(n, customers int) history {
 	var h history
-	s := shop.New(shop.Config{Seed: 7, Customers: 100, Terminals: 100, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	s := shop.New(shop.Config{Seed: 7, Customers: customers, Terminals: customers, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	var last time.Time
 	for range n {
 		o := s.Next()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -109,6 +110,43 @@ func TestOlderStoreCatchesUp(t *testing.T) {
 	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
 		t.Errorf("the store (-as rebuilt +as it caught up):\n%s", diff)
 	}
+}
+
+// TestLargeStoreFillsItself measures how long it takes to fill an empty store from VERDICT_CAMPAIGN orders.
+func TestLargeStoreFillsItself(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("VERDICT_CAMPAIGN"))
+	if err != nil {
+		t.Skip("VERDICT_CAMPAIGN is not set: left out, as it takes a minute for 100000 orders")
+	}
+	s := newSite(t)
+	s.redis = redistest.Start(t).Addr()
+	ctx := within(t, 20*time.Minute)
+	features, model := version(t, 2)
+	config := s.configOf(t, features, model)
+	p := start(t, "serve", "--role", "scorer", "-c", config)
+	h := madeUpOf(n, max(100, n/50))
+	l := s.lossy(t, ctx)
+	l.learn(h, p)
+	l.send(h, 0, n-1)
+	until(t, ctx, func() bool { return l.decided() >= n-1 })
+	s.do(t, ctx, "FLUSHALL")
+	began := time.Now()
+	l.send(h, n-1, n)
+	until(t, ctx, func() bool { return l.decided() >= n })
+	again := time.Since(began)
+	until(t, ctx, func() bool {
+		return p.metric(ctx, "verdict_store_repairs_total") >= 1 && p.metric(ctx, "verdict_store_whole") == 1
+	})
+	filled := time.Since(began)
+	if err := p.interrupt(); err != nil {
+		t.Fatal(err)
+	}
+	stale := l.judge(h, h.replayedBy(t, features, model))
+	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
+	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
+		t.Errorf("the store (-as rebuilt +as it filled itself):\n%s", diff)
+	}
+	t.Logf("%s: orders=%d first_decision_after=%s whole_after=%s stale=%d", s.name, n, again.Round(time.Millisecond), filled.Round(time.Millisecond), stale)
 }
 
 // TestPlainCrashAsksForNoRepair: what is committed is marked in the store before.

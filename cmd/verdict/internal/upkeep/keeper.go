@@ -75,6 +75,7 @@ type partition struct {
 const (
 	lookEvery = 250 * time.Millisecond
 	busyEvery = 50 * time.Millisecond // while it is not
+	keepEvery = time.Minute           // that what expires after an hour is kept alive, and after a loss is made to expire
 	tellEvery = time.Second           // that this process is there, while the store is whole
 	term      = 5 * time.Second       // for which a repair has its leader without hearing of him
 	present   = 3 * time.Second       // for which a process counts as at work without being heard of

@@ -13,9 +13,12 @@ import (
 
 // Run looks after the store until ctx ends. It returns then, and waits for nothing else.
 func (k *Keeper) Run(ctx context.Context) error {
-	told := time.Time{}
+	told, kept := time.Time{}, time.Time{}
 	for ctx.Err() == nil {
 		every := lookEvery
+		if time.Since(kept) >= keepEvery && k.cfg.Guard.Upkeep(ctx, k.cfg.Bulletin) == nil {
+			kept = time.Now()
+		}
 		if !k.Whole() || time.Since(told) >= tellEvery {
 			if err := k.tell(ctx); err != nil && !errors.Is(err, redisstore.ErrLost) {
 				k.cfg.Log.Debug("telling others of this process", "error", err)
@@ -67,9 +70,6 @@ func (k *Keeper) tell(ctx context.Context) error {
 
 // look finds out how it stands with the store, and does what follows.
 func (k *Keeper) look(ctx context.Context) error {
-	if err := k.cfg.Guard.Upkeep(ctx, k.cfg.Bulletin); err != nil {
-		return err
-	}
 	if k.isBroken() {
 		if err := k.cfg.Bulletin.Revoke(ctx); err != nil {
 			return err
