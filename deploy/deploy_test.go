@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/consumer"
+	"verdict/consumer/kafka"
 	"verdict/schemas"
 	"verdict/sync/await"
 	"verdict/sync/httpapi"
@@ -19,7 +20,7 @@ import (
 
 // A dashboard or an alert over a metric that nobody sets looks like a quiet day.
 func TestDashboardsAndAlertsNameMetricsThatExist(t *testing.T) {
-	known := append(knownMetrics(), "verdict_reply_partition_sharers", "verdict_store_whole", "verdict_store_behind_records") // of cmd/verdict
+	known := append(knownMetrics(), "verdict_reply_partition_sharers", "verdict_store_whole", "verdict_store_behind_records", "verdict_topic_changes_total") // of cmd/verdict
 	files, err := filepath.Glob("grafana/dashboards/*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +68,7 @@ var histogram = regexp.MustCompile(`_(bucket|sum|count)$`)
 func knownMetrics() []string {
 	registry := prometheus.NewRegistry()
 	consumer.NewMetrics(registry)
+	kafka.NewAlarms(registry)
 	httpapi.New(httpapi.Config{
 		Decode:     func([]byte) (order schemas.Order, content uint64, err error) { return },
 		Submit:     func(context.Context, httpapi.Request) error { return nil },

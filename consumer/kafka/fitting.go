@@ -33,7 +33,7 @@ func (f *fitting) smaller(r *kgo.Record, from []*kgo.Record) *kgo.Record {
 	case r.Topic != f.topics.Decisions:
 		return nil
 	}
-	source := find(from, headerOf(r, consumer.HeaderOrderSource))
+	source := find(from, orderOf(r))
 	if source == nil {
 		return nil
 	}
@@ -71,9 +71,10 @@ func lastHeader(r *kgo.Record) string {
 	return r.Headers[len(r.Headers)-1].Key
 }
 
-func headerOf(r *kgo.Record, key string) string {
+// orderOf says where the record of the order lies that a record was made of.
+func orderOf(r *kgo.Record) string {
 	for _, h := range slices.Backward(r.Headers) { // the last counts: ours stand behind those that came with the record
-		if h.Key == key {
+		if h.Key == consumer.HeaderOrderSource {
 			return string(h.Value)
 		}
 	}

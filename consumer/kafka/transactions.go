@@ -134,7 +134,7 @@ func (t *Transport) write(ctx context.Context, records []*kgo.Record) error {
 	x := t.tx
 	var together, alone []*kgo.Record
 	for _, r := range records {
-		if x.sizes[headerOf(r, consumer.HeaderOrderSource)] == 0 {
+		if x.sizes[orderOf(r)] == 0 {
 			together = append(together, r)
 		} else {
 			alone = append(alone, r)
@@ -143,7 +143,7 @@ func (t *Transport) write(ctx context.Context, records []*kgo.Record) error {
 	failed := x.note(t.client.ProduceSync(ctx, together...))
 	for _, r := range alone {
 		sent := r
-		for range x.sizes[headerOf(r, consumer.HeaderOrderSource)] - 1 {
+		for range x.sizes[orderOf(r)] - 1 {
 			if smaller := t.fit.smaller(sent, t.polled); smaller != nil {
 				sent = smaller
 			}
@@ -165,7 +165,7 @@ func (x *transactions) note(results kgo.ProduceResults) error {
 			continue
 		}
 		if errors.Is(err, kerr.MessageTooLarge) {
-			x.sizes[headerOf(results[i].Record, consumer.HeaderOrderSource)]++
+			x.sizes[orderOf(results[i].Record)]++
 		}
 		if first == nil {
 			first = fmt.Errorf("writing to %s: %w", results[i].Record.Topic, err)
