@@ -58,6 +58,7 @@ type plan struct {
 	recover time.Duration // within which all partitions decide again; 0 is not judged
 	stream  stream        // what is written
 	more    string        // lines of verdict.yaml
+	exactly bool          // delivery is exactly_once: a copy that is written again is one too many
 	own     bool          // needs a Kafka of its own
 	nodes   int           // of that Kafka; 0 is 1
 	size    int           // how many orders; 0 is VERDICT_CAMPAIGN
@@ -95,7 +96,7 @@ func (p *plan) run(t *testing.T, binary string) (oracle.Report, uint64) {
 	}
 	n, rate = cmp.Or(p.size, n), cmp.Or(p.rate, number(t, "VERDICT_CAMPAIGN_RATE", rate))
 	ctx := within(t, 10*time.Minute+3*time.Duration(n)*time.Second/time.Duration(rate))
-	c := &campaign{binary: binary, oracle: oracle.New(oracle.Config{}), role: cmp.Or(p.role, "scorer"), done: make(chan struct{})}
+	c := &campaign{binary: binary, oracle: oracle.New(oracle.Config{ExactlyOnce: p.exactly}), role: cmp.Or(p.role, "scorer"), done: make(chan struct{})}
 	c.pace = cmp.Or(p.pace, max(1500*time.Millisecond, time.Duration(n)*time.Second/time.Duration(rate)/25))
 	c.place(t, p)
 	stream := p.stream.orDefaults(n, rate, seed)
@@ -138,7 +139,11 @@ func (p *plan) run(t *testing.T, binary string) (oracle.Report, uint64) {
 
 // settings are what all processes of the campaign have. The lanes give each other nothing up: callers here are a few, and the other lane is what is looked at.
 func (c *campaign) settings(p *plan) string {
-	return fmt.Sprintf("kafka.session_timeout: %s\nlanes: {async_share: 1, async_batch: 500}\napi: {listen: \"127.0.0.1:0\", grace: 300ms}\n%s", campaignSession, p.more)
+	delivery := "at_least_once"
+	if p.exactly {
+		delivery = "exactly_once"
+	}
+	return fmt.Sprintf("delivery: %s\nkafka.session_timeout: %s\nlanes: {async_share: 1, async_batch: 500}\napi: {listen: \"127.0.0.1:0\", grace: 300ms}\n%s", delivery, campaignSession, p.more)
 }
 
 const campaignSession = 6 * time.Second // the shortest that a broker takes by default

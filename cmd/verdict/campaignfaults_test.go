@@ -16,8 +16,10 @@ import (
 func plans() []plan {
 	return []plan{
 		{id: "F01", what: "kill -9 of a scorer at random", short: true, static: true, recover: 10 * time.Second, fault: killScorers},
+		{id: "F01once", what: "kill -9 of a scorer at random, with transactions", static: true, exactly: true, fault: killScorers},
 		{id: "F04", what: "SIGTERM under load", short: true, static: true, role: "all", fault: endScorers},
 		{id: "F05", what: "SIGSTOP past the session's end, then SIGCONT", fault: pauseScorers},
+		{id: "F05once", what: "the same with transactions", exactly: true, fault: pauseScorers},
 		{id: "F07", what: "three scorers come and go every two seconds", fault: rebalance},
 		{id: "F08", what: "rolling restart with static membership", static: true, fault: rollScorers},
 		{id: "F09", what: "the broker is killed and comes back", own: true, fault: killBroker},
