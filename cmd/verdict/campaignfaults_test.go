@@ -29,7 +29,7 @@ func plans() []plan {
 		{id: "F18slow", what: "200 ms more to Kafka, each way", own: true, fault: cutKafka(weather{delayed: 200 * time.Millisecond})},
 		{id: "F19", what: "Redis refuses", short: true, fault: cutRedis(weather{cut: true})},
 		{id: "F20", what: "Redis takes and never answers", fault: stopRedis},
-		{id: "F20mute", what: "what Redis answers does not arrive, and the connections break", fault: loseReplies},
+		{id: "F21", what: "what Redis answers does not arrive, and the connections break", fault: loseReplies},
 		{id: "F23", what: "Redis comes back empty", fault: emptyRedis(func(c *campaign) { c.redis.Kill(); c.redis.Restart() })},
 		{id: "F23flush", what: "Redis is emptied", fault: emptyRedis(func(c *campaign) { c.redis.Do("flushall") })},
 		{id: "F32", what: "half of all records are copies", stream: stream{copies: 0.5}, static: true, fault: killScorers},
