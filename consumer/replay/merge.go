@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 )
 
 // mergeRun is how many records of a merge are handed on at a time.
@@ -80,8 +81,7 @@ func (m *merge) next(ctx context.Context) ([]item, error) {
 // fill waits until the next record of each part is known, or that it has none, and opens those that the merge has come to. What is known when ctx ends stays so.
 func (m *merge) fill(ctx context.Context) error {
 	for {
-		for last := len(m.hungry) - 1; last >= 0; last-- {
-			p := m.hungry[last]
+		for last, p := range slices.Backward(m.hungry) {
 			items, err := p.source.next(ctx)
 			switch {
 			case errors.Is(err, io.EOF):
