@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,7 +20,7 @@ import (
 // Load reads a feature set from a YAML file. Fields is the schema of the orders; nil takes any field. The error joins all that is wrong with the
 // file, each as file:line: text.
 func Load(file string, fields *schemas.Schema) (*FeatureSet, error) {
-	text, err := os.ReadFile(file)
+	text, err := strictyaml.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the feature set: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,7 +88,7 @@ func newPolicyReader(file string) *policyReader {
 }
 
 func (d *policyReader) read() (*Policy, error) {
-	text, err := os.ReadFile(d.File)
+	text, err := strictyaml.Read(d.File)
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,7 +58,7 @@ type RoutingConfig struct {
 
 // LoadRouting reads a routing and the bundles that it names. The error joins all that is wrong, each with file and line.
 func LoadRouting(cfg RoutingConfig) (*Routing, error) {
-	text, err := os.ReadFile(cfg.File)
+	text, err := strictyaml.Read(cfg.File)
 	if err != nil {
 		return nil, fmt.Errorf("reading the routing: %w", err)
 	}

@@ -94,7 +94,7 @@ func (a *access) addTokens(cfg *JWTConfig) error {
 }
 
 func loadKeys(ring *httpapi.KeyRing, file string) error {
-	text, err := os.ReadFile(file)
+	text, err := readAtMost(file, maxKeysFile)
 	if err != nil {
 		return fmt.Errorf("reading the keys: %w", err)
 	}
@@ -107,7 +107,7 @@ func loadKeys(ring *httpapi.KeyRing, file string) error {
 }
 
 func loadKeySet(set *httpapi.KeySet, file string) error {
-	text, err := os.ReadFile(file)
+	text, err := readAtMost(file, maxKeySet)
 	if err != nil {
 		return fmt.Errorf("reading the keys of tokens: %w", err)
 	}

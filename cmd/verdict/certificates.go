@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 )
 
@@ -47,10 +46,14 @@ func (c *certificates) config() *tls.Config {
 }
 
 func readPool(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
+	text, err := readAtMost(file, maxPEMFile)
 	if err != nil {
 		return nil, err
 	}
+	return poolOf(text)
+}
+
+func poolOf(text []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, errors.New("it holds no certificate in PEM")

@@ -105,18 +105,23 @@ type RegistryConfig struct {
 	User     string   `koanf:"user"`
 	Password string   `koanf:"password" secret:"true"`
 
+	ClientTLS `koanf:",squash"` // of https://
+
 	Client *http.Client `koanf:"-"` // nil is a plain one; for a network in memory
 }
 
 // RedisConfig is where state and first decisions are kept.
 type RedisConfig struct {
-	Addresses []string      `koanf:"addresses"` // host:port; several are a cluster
-	Username  string        `koanf:"username"`
-	Password  string        `koanf:"password" secret:"true"`
-	DB        int           `koanf:"db"`
-	TLS       bool          `koanf:"tls"`
-	Prefix    string        `koanf:"prefix"`  // of every key
-	Timeout   time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
+	Addresses []string `koanf:"addresses"` // host:port; several are a cluster
+	Username  string   `koanf:"username"`
+	Password  string   `koanf:"password" secret:"true"`
+	DB        int      `koanf:"db"`
+	TLS       bool     `koanf:"tls"`
+
+	ClientTLS `koanf:",squash"` // of tls: true
+
+	Prefix  string        `koanf:"prefix"`  // of every key
+	Timeout time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
 	// OnLoss says what becomes of orders while Redis lacks something that it had (it was emptied, or a failover lost the last of it), until it is filled again from the
 	// topics: flag decides them by what is there (degraded: features_stale; never approved), wait lets them wait.
 	OnLoss string `koanf:"on_loss"`
@@ -246,7 +251,7 @@ func loadConfig(file string, environ []string) (Config, error) {
 	k := koanf.New(".")
 	var bad error
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := strictyaml.Read(file)
 		if err != nil {
 			return Config{}, fmt.Errorf("reading the config: %w: %w", errInvalid, err)
 		}
@@ -282,10 +287,16 @@ func loadConfig(file string, environ []string) (Config, error) {
 	}
 	for _, path := range []*string{
 		&cfg.Features, &cfg.Model, &cfg.Policy, &cfg.Routing, &cfg.Sync.Routes, &cfg.Orders.Schema,
+		&cfg.Redis.CAFile, &cfg.Redis.CertFile, &cfg.Redis.KeyFile, &cfg.Registry.CAFile, &cfg.Registry.CertFile, &cfg.Registry.KeyFile,
 		&cfg.API.Auth.KeysFile, &cfg.API.Auth.JWT.JWKSFile, &cfg.API.TLS.CertFile, &cfg.API.TLS.KeyFile, &cfg.API.TLS.ClientCAFile,
 	} {
 		if *path != "" && *path != anySchema && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(file), *path)
+		}
+	}
+	for section, files := range map[string]*ClientTLS{"redis": &cfg.Redis.ClientTLS, "registry": &cfg.Registry.ClientTLS} {
+		if err := files.read(section); err != nil {
+			bad = errors.Join(bad, fmt.Errorf("reading the config: %w: %w", errInvalid, err))
 		}
 	}
 	return cfg, bad
@@ -402,7 +413,7 @@ func secretFile(k *koanf.Koanf, config, key string) error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(config), path)
 	}
-	secret, err := os.ReadFile(path)
+	secret, err := readAtMost(path, maxSecretFile)
 	if err != nil {
 		return fmt.Errorf("reading %s_file: %w: %w", key, errInvalid, err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,7 +56,7 @@ func openState(cfg *Config, features *preprocess.FeatureSet, guard *redisstore.G
 func dialConfig(cfg *RedisConfig) redisstore.DialConfig {
 	dial := redisstore.DialConfig{Addrs: cfg.Addresses, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Timeout: cfg.Timeout, Dialer: cfg.Dial}
 	if cfg.TLS {
-		dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		dial.TLS = cfg.config()
 	}
 	return dial
 }

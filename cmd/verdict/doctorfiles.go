@@ -148,7 +148,7 @@ func (d *doctor) registry(ctx context.Context) (f findings) {
 		f.ok(about, "none: orders are JSON")
 		return f
 	}
-	r, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: d.cfg.Registry.URLs, User: d.cfg.Registry.User, Password: d.cfg.Registry.Password})
+	r, err := schemas.NewRegistry(d.cfg.Registry.registry())
 	if err != nil {
 		f.fault(about, err.Error(), "mend registry")
 		return f

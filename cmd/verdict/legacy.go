@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
+	"verdict/schemas/strictyaml"
 	"verdict/sync/httpapi"
 )
 
@@ -18,7 +18,7 @@ func loadLegacy(path string) ([]httpapi.Legacy, error) {
 	if inline {
 		under = strings.Split(routesKey, ".")
 	}
-	text, err := os.ReadFile(file)
+	text, err := strictyaml.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading sync.routes: %w", err)
 	}

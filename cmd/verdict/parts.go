@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"verdict/consumer"
 	"verdict/preprocess"
@@ -65,7 +64,7 @@ func loadParts(cfg *Config) (*parts, error) {
 		note(err)
 	}
 	if len(cfg.Registry.URLs) > 0 {
-		p.registry, err = schemas.NewRegistry(schemas.RegistryConfig{URLs: cfg.Registry.URLs, User: cfg.Registry.User, Password: cfg.Registry.Password, Client: cfg.Registry.Client})
+		p.registry, err = schemas.NewRegistry(cfg.Registry.registry())
 		note(err)
 	}
 	p.orders, err = schemas.NewCodec(schemas.CodecConfig{Schema: p.schema, Registry: p.registry, MaxBytes: cfg.Orders.MaxBytes})
@@ -86,7 +85,7 @@ func loadSchema(file string) (*schemas.Schema, error) {
 	case anySchema:
 		return nil, nil //nolint:nilnil // no schema is a schema that takes everything
 	}
-	text, err := os.ReadFile(file)
+	text, err := readAtMost(file, maxSchemaFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the order schema: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"verdict/consumer/backtest"
 	"verdict/preprocess"
 	"verdict/schemas"
+	"verdict/schemas/strictyaml"
 	"verdict/scorer"
 )
 
@@ -97,7 +98,7 @@ func (f *promoteFlags) run(out io.Writer, environ []string, now time.Time) error
 	if p.Require, err = f.passed(out, report); err != nil {
 		return err
 	}
-	before, err := os.ReadFile(f.config)
+	before, err := strictyaml.Read(f.config)
 	if err != nil {
 		return fmt.Errorf("%w: reading the config: %w", errInvalid, err)
 	}

@@ -40,7 +40,7 @@ func (s *sources) registry() (*schemas.Registry, error) {
 	if len(s.schemas.URLs) == 0 {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
-	return schemas.NewRegistry(schemas.RegistryConfig{URLs: s.schemas.URLs, User: s.schemas.User, Password: s.schemas.Password})
+	return schemas.NewRegistry(s.schemas.registry())
 }
 
 // locations reads what may be given several times: files, whose names may be patterns or joined by commas, or one source of another kind. A file must be

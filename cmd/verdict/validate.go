@@ -47,7 +47,15 @@ func (f *faults) positive(key string, d time.Duration) { f.must(d > 0, "%s: must
 func (f *faults) address(key, address string) {
 	_, port, err := net.SplitHostPort(address)
 	n, badPort := strconv.ParseUint(port, 10, 16)
-	f.must(err == nil && badPort == nil && n <= 65535, "%s: %q is not host:port", key, address)
+	f.must(err == nil && badPort == nil && n <= 65535, "%s: %q is not host:port", key, hidden(address))
+}
+
+// hidden is an address without what may be a password in it.
+func hidden(address string) string {
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		return "***" + address[at:]
+	}
+	return address
 }
 
 // topicName is what Kafka takes as a topic's name.
@@ -79,10 +87,14 @@ func (c *Config) validateKafka(v *faults) {
 	for _, a := range k.BootstrapServers {
 		v.address("kafka.bootstrap_servers", a)
 	}
+	secure := false
 	for _, u := range c.Registry.URLs {
 		parsed, err := url.Parse(u)
-		v.must(err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https"), "registry.urls: %q is not http://host or https://host", u)
+		v.must(err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https"), "registry.urls: %q is not http://host or https://host", hidden(u))
+		v.must(err != nil || parsed.User == nil, "registry.urls: user and password do not stand in the address %q but in registry.user and registry.password", hidden(u))
+		secure = secure || err == nil && parsed.Scheme == "https"
 	}
+	v.must(secure || !c.Registry.named(), "registry.ca_file, cert_file and key_file: are of https://, and no address in registry.urls is")
 	v.must(k.Replication >= 0, "kafka.replication_factor: must not be below 0")
 	v.must(k.Group != "", "kafka.group_id: is empty")
 	v.must(k.MaxPollRecords > 0, "kafka.max_poll_records: must be above 0")
@@ -99,6 +111,7 @@ func (c *Config) validateState(v *faults) {
 	for _, a := range c.Redis.Addresses {
 		v.address("redis.addresses", a)
 	}
+	v.must(c.Redis.TLS || !c.Redis.named(), "redis.ca_file, cert_file and key_file: need redis.tls: true")
 	v.positive("redis.timeout", c.Redis.Timeout)
 	v.positive("state.lateness", c.State.Lateness)
 	v.positive("state.decisions", c.State.Decisions)

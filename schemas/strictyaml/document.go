@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -59,6 +60,16 @@ func (d *Document) Err() error {
 		all = append(all, fmt.Errorf("%s:%d: and %d more", d.File, d.faults[len(shown)].line, more))
 	}
 	return errors.Join(all...)
+}
+
+// Read reads a file up to a byte more than Root takes, so that a wrong path does not eat the memory.
+func Read(file string) ([]byte, error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return io.ReadAll(io.LimitReader(in, maxBytes+1))
 }
 
 // Root parses the file's one document and returns its top node; nil, with a fault, when there is none that could be read on.
