@@ -150,7 +150,13 @@ func start(t testing.TB, args ...string) *process {
 // startBinary does it with another build.
 func startBinary(t testing.TB, binary string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan error, 1), log: &logs{}}
+	return startCommand(t, exec.Command(binary, args...))
+}
+
+// startCommand does it with a command that is made already.
+func startCommand(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
+	p, args := &process{t: t, cmd: cmd, done: make(chan error, 1), log: &logs{}}, cmd.Args[1:]
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
