@@ -7,6 +7,7 @@ SHELL       := bash
 LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
 VULN_VERSION := v1.1.4
+SBOM_VERSION := v1.9.0
 
 # For one package, one test, one minute: make race PKG=./consumer/... · make bench BENCH=Step · make fuzz FUZZ=30s
 PKG   ?= ./...
@@ -19,7 +20,7 @@ CAMPAIGN ?= 100000
 FAULT    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint tools race bench fuzz golden virtual planted broker campaign up down build image vuln
+.PHONY: help demo test check fmt lint tools race bench fuzz golden virtual planted broker campaign up down build image vuln sbom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,8 +99,16 @@ build: ## one static binary: bin/verdict
 image: ## the container image verdict:dev
 	docker build --file deploy/Dockerfile --tag verdict:dev .
 
-vuln: ## known vulnerabilities in what we call (asks the Go vulnerability database)
-	go run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) ./...
+vuln: ## known vulnerabilities in what we call (asks vuln.go.dev, or GOVULNDB=file:///a/copy of it)
+	go run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) $(if $(GOVULNDB),-db $(GOVULNDB)) ./...
+
+sbom: $(if $(BINARY),,build) ## what the binary is made of: bin/verdict.cdx.json (CycloneDX), held against what the binary itself says
+	@mkdir -p bin
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(SBOM_VERSION) bin -json -output bin/verdict.cdx.json $(or $(BINARY),bin/verdict)
+	@go version -m $(or $(BINARY),bin/verdict) | awk '$$1 == "dep" {print $$2 "@" $$3}' >bin/verdict.modules
+	@while read -r module; do \
+		grep -qF "\"bom-ref\": \"pkg:golang/$$module?" bin/verdict.cdx.json || { echo "sbom: $$module is missing"; exit 1; }; \
+	done <bin/verdict.modules; echo "sbom: $$(wc -l <bin/verdict.modules) modules"
 
 # Pinned, built from source, kept in bin/ under its version: another version is another file.
 $(LINT):
