@@ -94,11 +94,17 @@ func (t *Transport) renew(ctx context.Context) error {
 	}
 	closing, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	old := x.session
-	measured := within(closing, func() error { old.CloseAllowingRebalance(); return nil }) == nil // else its metrics are registered still
+	old, metered := x.session, t.metered
+	_ = within(closing, func() error { // or it closes later
+		old.CloseAllowingRebalance()
+		if metered {
+			t.measured.Store(false)
+		}
+		return nil
+	})
 	t.polled, x.open, x.replies = nil, false, nil
 	clear(t.next) // what was read and not committed is read again
-	if err := t.connect(measured); err != nil {
+	if err := t.connect(); err != nil {
 		return err
 	}
 	x.broken = nil

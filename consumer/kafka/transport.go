@@ -66,6 +66,9 @@ type Transport struct {
 	polled  []*kgo.Record  // of the last Poll, until they are committed
 	sending *sending       // what was published since; nil is nothing
 	batch   consumer.Batch
+
+	measured atomic.Bool // metrics of a client are registered, and only one's may be: an older one may close after its successor is there
+	metered  bool        // those of client
 }
 
 // NewTransport connects lazily: an unreachable cluster shows at the first Poll, which waits for it.
@@ -94,15 +97,16 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	} else {
 		t.outbox = newOutbox(t.fit) // before the client, whose group may give up partitions at once
 	}
-	if err := t.connect(true); err != nil {
+	if err := t.connect(); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // connect makes the client that is a member of the group.
-func (t *Transport) connect(measured bool) error {
-	opts, err := t.options(measured)
+func (t *Transport) connect() error {
+	t.metered = t.measured.CompareAndSwap(false, true)
+	opts, err := t.options(t.metered)
 	if err != nil {
 		return err
 	}
