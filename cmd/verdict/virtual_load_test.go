@@ -197,6 +197,8 @@ func orderText(id string, at time.Time, customer, terminal string, cents int) st
 
 // callers ask the API processes, with customers of their own: an order of another lane's customer may miss one that is under way (DESIGN.md).
 type callers struct {
+	texts []string // of all orders that were asked for
+
 	mu      sync.Mutex
 	answers []answered // guarded by mu
 }
@@ -219,17 +221,17 @@ func (w *world) call(ctx context.Context, rate float64) {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	var all sync.WaitGroup
-	var texts []string
 	for ctx.Err() == nil {
-		id := len(texts)
+		id := len(w.callers.texts)
 		if dice.chance(0.05) && id > 10 {
 			id -= 1 + dice.n(10) // asks again
 		} else {
-			texts = append(texts, orderText(fmt.Sprint("s", id), time.Now(), fmt.Sprint("sc", dice.n(37)), fmt.Sprint("t", dice.n(terminals)), 1+dice.n(300)))
+			w.callers.texts = append(w.callers.texts, orderText(fmt.Sprint("s", id), time.Now(), fmt.Sprint("sc", dice.n(37)), fmt.Sprint("t", dice.n(terminals)), 1+dice.n(300)))
 		}
 		wait := []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 5 * time.Second}[dice.n(4)]
 		host := w.apis[dice.n(len(w.apis))]
-		all.Go(func() { w.ask(client, host, fmt.Sprint("s", id), texts[id], wait) })
+		text := w.callers.texts[id]
+		all.Go(func() { w.ask(client, host, fmt.Sprint("s", id), text, wait) })
 		select {
 		case <-ctx.Done():
 		case <-time.After(dice.between(0, time.Duration(2*float64(time.Second)/rate))):

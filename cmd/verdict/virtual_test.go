@@ -75,6 +75,10 @@ func (w *world) live(span time.Duration) (line string) {
 	if w.fate.chance(0.3) {
 		w.cfg.Kafka.GroupInstanceID = "static"
 	}
+	if w.fate.chance(0.25) {
+		w.cfg.Delivery = "exactly_once"
+		w.oracle = oracle.New(oracle.Config{ExactlyOnce: true})
+	}
 	w.open()
 	feed := newStranger(w)
 	w.suffer(span, feed, 1.5, 0.5, 15*time.Second)
@@ -83,7 +87,7 @@ func (w *world) live(span time.Duration) (line string) {
 	w.end()
 	report := w.judge()
 	w.close()
-	return fmt.Sprintf("%s callers:%s calls: %v virtual=%s", report, sortedStatuses(counts), w.points.calls, time.Since(w.journal.began).Round(time.Second))
+	return w.cfg.Delivery + " " + fmt.Sprintf("%s callers:%s calls: %v virtual=%s", report, sortedStatuses(counts), w.points.calls, time.Since(w.journal.began).Round(time.Second))
 }
 
 // people says which processes there are: one to three scorers, one or two with the API.
