@@ -139,7 +139,9 @@ func FuzzRequestHeaders(f *testing.F) {
 	f.Add([]byte(nil), "x", []byte("999"), "253402300800000", strings.ToUpper(trace), strings.Repeat("a=1,", 1000))
 	f.Fuzz(func(t *testing.T, correlation []byte, topic string, place []byte, until, parent, state string) {
 		asked, partition, deadline, carried := consumer.RequestOf([]consumer.Header{
-			{Key: "kafka_correlationId", Value: correlation}, {Key: "kafka_replyTopic", Value: []byte(topic)}, {Key: "kafka_replyPartition", Value: place},
+			{Key: "kafka_correlationId", Value: correlation},
+			{Key: "kafka_replyTopic", Value: []byte(topic)},
+			{Key: "kafka_replyPartition", Value: place},
 			textHeader("verdict.deadline", until), textHeader("traceparent", parent), textHeader("tracestate", state),
 		})
 		if asked != topic || partition < -1 || partition >= 0 && len(place) != 4 || deadline < 0 {

@@ -101,27 +101,26 @@ type KafkaConfig struct {
 
 // RegistryConfig is the schema registry; without urls, orders are JSON.
 type RegistryConfig struct {
+	ClientTLS `koanf:",squash"` // of https://
+
 	URLs     []string `koanf:"urls"`
 	User     string   `koanf:"user"`
 	Password string   `koanf:"password" secret:"true"`
-
-	ClientTLS `koanf:",squash"` // of https://
 
 	Client *http.Client `koanf:"-"` // nil is a plain one; for a network in memory
 }
 
 // RedisConfig is where state and first decisions are kept.
 type RedisConfig struct {
-	Addresses []string `koanf:"addresses"` // host:port; several are a cluster
-	Username  string   `koanf:"username"`
-	Password  string   `koanf:"password" secret:"true"`
-	DB        int      `koanf:"db"`
-	TLS       bool     `koanf:"tls"`
-
 	ClientTLS `koanf:",squash"` // of tls: true
 
-	Prefix  string        `koanf:"prefix"`  // of every key
-	Timeout time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
+	Addresses []string      `koanf:"addresses"` // host:port; several are a cluster
+	Username  string        `koanf:"username"`
+	Password  string        `koanf:"password" secret:"true"`
+	DB        int           `koanf:"db"`
+	TLS       bool          `koanf:"tls"`
+	Prefix    string        `koanf:"prefix"`  // of every key
+	Timeout   time.Duration `koanf:"timeout"` // of one reply; a poll's pipeline is given more
 	// OnLoss says what becomes of orders while Redis lacks something that it had (it was emptied, or a failover lost the last of it), until it is filled again from the
 	// topics: flag decides them by what is there (degraded: features_stale; never approved), wait lets them wait.
 	OnLoss string `koanf:"on_loss"`

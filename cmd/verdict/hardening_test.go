@@ -97,10 +97,10 @@ func TestServeNeedsNoFolderOfItsOwn(t *testing.T) {
 	}
 	text = bytes.ReplaceAll(text, []byte(example), []byte(filepath.Join(dir, "example")))
 	empty, config := filepath.Join(dir, "empty"), filepath.Join(dir, "verdict.yaml")
-	if err := os.WriteFile(config, text, 0o644); err != nil { //nolint:gosec // G306: another user reads it
+	if err := os.WriteFile(config, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(empty, 0o555); err != nil { //nolint:gosec // G301: another user is there
+	if err := os.Mkdir(empty, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", "-c", config)

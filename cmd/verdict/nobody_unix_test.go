@@ -23,14 +23,14 @@ func asNobody(t *testing.T, cmd *exec.Cmd, dir string) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	open := func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && d.Name() != "empty" {
-			err = os.Chmod(path, 0o755) //nolint:gosec // G302: another user reads it
+			err = os.Chmod(path, 0o755)
 		} else if err == nil && !d.IsDir() {
-			err = os.Chmod(path, 0o644) //nolint:gosec // G302: another user reads it
+			err = os.Chmod(path, 0o644)
 		}
 		return err
 	}
 	for _, folder := range []string{filepath.Dir(program), filepath.Dir(dir)} {
-		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // G302: another user goes through it
+		if err := os.Chmod(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
