@@ -114,6 +114,21 @@ func (c *Connection) options() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
+// once returns a client for a question or a few, for the caller to close: it has no metrics, as it is not worth a series, and gives up after patience.
+func (c *Connection) once(patience time.Duration, more ...kgo.Opt) (*kgo.Client, error) {
+	alone := *c
+	alone.Registry = nil
+	opts, err := alone.options()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(append(opts, kgo.RetryTimeout(patience)), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("making a Kafka client: %w", err)
+	}
+	return client, nil
+}
+
 // backoff is how long a request that failed waits, by how often it has: from 50 ms to 1 s. The library's own grows to 5 s, and a broker that is back
 // after 10 s then waits that long for its group.
 func backoff(fails int) time.Duration {

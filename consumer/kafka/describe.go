@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Cluster is what a measurement has to say of the cluster that it was made on.
@@ -34,14 +33,9 @@ func telling() []string {
 
 // Describe asks a cluster what it is, and how those of the topics are laid out that it has.
 func Describe(ctx context.Context, c Connection, topics ...string) (Cluster, error) {
-	c.Registry = nil // a client of one call: not worth a series
-	opts, err := c.options()
+	client, err := c.once(10*time.Second)
 	if err != nil {
 		return Cluster{}, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(10*time.Second))...)
-	if err != nil {
-		return Cluster{}, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"verdict/consumer"
@@ -28,14 +27,9 @@ var ErrRange = errors.New("no such offsets")
 // Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. A group that has committed nothing in
 // any of them is an error (ErrNoCommits): its name is wrong, or there is nothing to be read. The group does not notice.
 func Committed(ctx context.Context, c Connection, group string, topics ...string) (Offsets, error) {
-	c.Registry = nil // a client of one call: not worth a series
-	opts, err := c.options()
+	client, err := c.once(10*time.Second)
 	if err != nil {
 		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(10*time.Second))...)
-	if err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	commits, err := kadm.NewClient(client).FetchOffsets(ctx, group)

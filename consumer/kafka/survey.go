@@ -21,14 +21,9 @@ type Survey struct {
 
 // OpenSurvey connects lazily: that no broker is there is for the first call to say.
 func OpenSurvey(c Connection) (*Survey, error) {
-	c.Registry = nil // a client of a few calls: not worth a series
-	opts, err := c.options()
+	client, err := c.once(time.Second, kgo.RequestRetries(2))
 	if err != nil {
 		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(time.Second), kgo.RequestRetries(2))...)
-	if err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	return &Survey{client: client, admin: kadm.NewClient(client)}, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TopicSpec says how a topic is made when it is missing.
@@ -21,14 +20,9 @@ type TopicSpec struct {
 
 // EnsureTopics creates the topics that are missing and returns their names. One that exists is never altered. It waits for the cluster until ctx ends.
 func EnsureTopics(ctx context.Context, c Connection, topics map[string]TopicSpec) ([]string, error) {
-	c.Registry = nil // a client of one call: not worth a series
-	opts, err := c.options()
+	client, err := c.once(time.Minute)
 	if err != nil {
 		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(time.Minute))...)
-	if err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)

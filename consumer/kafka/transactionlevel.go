@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -28,14 +27,9 @@ const offsetsFenced = 3
 
 // TransactionsOf asks a cluster how far its transactions can be trusted. The error wraps ErrNoTransactions when any of its brokers is too old.
 func TransactionsOf(ctx context.Context, c Connection) (TransactionLevel, error) {
-	c.Registry = nil // a client of one call: not worth a series
-	opts, err := c.options()
+	client, err := c.once(10*time.Second)
 	if err != nil {
 		return TransactionLevel{}, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(10*time.Second))...)
-	if err != nil {
-		return TransactionLevel{}, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	versions, err := kadm.NewClient(client).ApiVersions(ctx)

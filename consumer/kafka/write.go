@@ -42,14 +42,9 @@ func (f *Feed) Write(ctx context.Context, records []consumer.Record) []error {
 
 // LogStarts returns the first offset that each partition of topics still has.
 func LogStarts(ctx context.Context, c Connection, topics ...string) (Offsets, error) {
-	c.Registry = nil // a client of one call: not worth a series
-	opts, err := c.options()
+	client, err := c.once(10*time.Second)
 	if err != nil {
 		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(10*time.Second))...)
-	if err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	starts, err := kadm.NewClient(client).ListStartOffsets(ctx, topics...)
