@@ -33,7 +33,7 @@ func telling() []string {
 
 // Describe asks a cluster what it is, and how those of the topics are laid out that it has.
 func Describe(ctx context.Context, c Connection, topics ...string) (Cluster, error) {
-	client, err := c.once(10*time.Second)
+	client, err := c.once(10 * time.Second)
 	if err != nil {
 		return Cluster{}, err
 	}

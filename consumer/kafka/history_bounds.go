@@ -27,7 +27,7 @@ var ErrRange = errors.New("no such offsets")
 // Committed returns the offsets that a group has committed in topics; a partition without a commit is not in it. A group that has committed nothing in
 // any of them is an error (ErrNoCommits): its name is wrong, or there is nothing to be read. The group does not notice.
 func Committed(ctx context.Context, c Connection, group string, topics ...string) (Offsets, error) {
-	client, err := c.once(10*time.Second)
+	client, err := c.once(10 * time.Second)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ const offsetsFenced = 3
 
 // TransactionsOf asks a cluster how far its transactions can be trusted. The error wraps ErrNoTransactions when any of its brokers is too old.
 func TransactionsOf(ctx context.Context, c Connection) (TransactionLevel, error) {
-	client, err := c.once(10*time.Second)
+	client, err := c.once(10 * time.Second)
 	if err != nil {
 		return TransactionLevel{}, err
 	}

@@ -42,7 +42,7 @@ func (f *Feed) Write(ctx context.Context, records []consumer.Record) []error {
 
 // LogStarts returns the first offset that each partition of topics still has.
 func LogStarts(ctx context.Context, c Connection, topics ...string) (Offsets, error) {
-	client, err := c.once(10*time.Second)
+	client, err := c.once(10 * time.Second)
 	if err != nil {
 		return nil, err
 	}
