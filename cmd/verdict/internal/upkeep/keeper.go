@@ -50,7 +50,7 @@ type Keeper struct {
 	cfg  Config
 	wake chan struct{} // something was lost: do not wait for the next look
 
-	lease     sync.Mutex // held while the leadership is taken on or given up
+	lease     chan struct{} // holds one while the leadership is taken on or given up, which asks Redis
 	mu        sync.Mutex
 	whole     string                        // guarded by mu, as all of it: the name under which the store is whole; "" while it lacks something or is not known
 	stage     redisstore.Stage              // of the repair under way; "" without one
@@ -90,7 +90,7 @@ func New(cfg Config) *Keeper {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Keeper{
-		cfg: cfg, wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
+		cfg: cfg, lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
 	}
 }
 

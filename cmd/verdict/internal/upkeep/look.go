@@ -173,10 +173,24 @@ func (k *Keeper) lead(ctx context.Context) error {
 	return nil
 }
 
+// holdLease waits until nobody else of this process asks Redis for the leadership, and releaseLease lets the next one. Not a mutex: who waits heeds its context.
+func (k *Keeper) holdLease(ctx context.Context) error {
+	select {
+	case k.lease <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *Keeper) releaseLease() { <-k.lease }
+
 // renew goes on leading, or stops when another process has taken it over, since this one was not heard of for long.
 func (k *Keeper) renew(ctx context.Context) error {
-	k.lease.Lock()
-	defer k.lease.Unlock()
+	if err := k.holdLease(ctx); err != nil {
+		return err
+	}
+	defer k.releaseLease()
 	k.mu.Lock()
 	leads, stage, call, stop := k.leads, k.stage, k.call, k.stop
 	k.mu.Unlock()
@@ -192,8 +206,10 @@ func (k *Keeper) renew(ctx context.Context) error {
 
 // resign stops leading.
 func (k *Keeper) resign(ctx context.Context) error {
-	k.lease.Lock()
-	defer k.lease.Unlock()
+	if err := k.holdLease(ctx); err != nil {
+		return err
+	}
+	defer k.releaseLease()
 	k.set(func() { k.leads = false })
 	return k.cfg.Bulletin.Leave(ctx)
 }
