@@ -98,6 +98,9 @@ func NewCaller(ctx context.Context, cfg CallerConfig) (*Caller, error) {
 // begin picks the partition and begins to read it.
 func (c *Caller) begin(ctx context.Context) error {
 	ends, err := c.ends(ctx)
+	for try := 0; young(err) && try < youngTries && pause(ctx, backoff(try)); try++ {
+		ends, err = c.ends(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,6 +116,14 @@ func (c *Caller) begin(ctx context.Context) error {
 	c.reached(at)
 	return nil
 }
+
+// young tells whether err is what brokers say of a topic that was made a moment ago, and that not all of them know yet.
+func young(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable) || errors.Is(err, kerr.NotLeaderForPartition)
+}
+
+// youngTries is how often such a topic is asked for again: about three seconds, then it is told.
+const youngTries = 7
 
 // ends returns the end of each partition of the replies.
 func (c *Caller) ends(ctx context.Context) (map[int32]kadm.ListedOffset, error) {
