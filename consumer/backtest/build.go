@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -253,15 +254,6 @@ func (s *shares) told(inputs []string) []Importance {
 	for i, name := range inputs {
 		all = append(all, Importance{Feature: name, Mean: Number(s.sum[i] / float64(s.n)), Part: ratio(s.sum[i], sum)})
 	}
-	slices.SortStableFunc(all, func(a, b Importance) int {
-		switch {
-		case a.Mean > b.Mean:
-			return -1
-		case a.Mean < b.Mean:
-			return 1
-		default:
-			return 0
-		}
-	})
+	slices.SortStableFunc(all, func(a, b Importance) int { return cmp.Compare(b.Mean, a.Mean) })
 	return all
 }

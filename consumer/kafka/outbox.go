@@ -163,7 +163,7 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 		defer cancel()
 		_ = o.writes.client.Flush(flushing)
 	}
-	for record := afresh(u.record); ; {
+	for record := u.record; ; {
 		err := o.write(ctx, record)
 		if err == nil {
 			o.fit.wrote(u.record, record)
@@ -184,8 +184,7 @@ func (o *outbox) retry(ctx context.Context, u *unsent) error {
 // may take, so one that has waited for longer than that before would time out at once, each time, and its lane stand still until the process is started anew.
 func (o *outbox) write(ctx context.Context, record *kgo.Record) error {
 	acked := make(chan error, 1)
-	fresh := &kgo.Record{Topic: record.Topic, Partition: record.Partition, Key: record.Key, Value: record.Value, Headers: record.Headers}
-	o.writes.client.Produce(ctx, fresh, func(_ *kgo.Record, err error) { acked <- err })
+	o.writes.client.Produce(ctx, afresh(record), func(_ *kgo.Record, err error) { acked <- err })
 	select {
 	case err := <-acked:
 		return err

@@ -58,14 +58,8 @@ func (x *transactions) options() []kgo.Opt {
 // settle makes another client when one is needed, and has the brokers end what was left open: until they have, they do not tell where the group stands.
 func (t *Transport) settle(ctx context.Context) error {
 	x := t.tx
-	if x.undone > 0 {
-		pause := time.NewTimer(backoff(x.undone - 1))
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if x.undone > 0 && !pause(ctx, backoff(x.undone-1)) {
+		return ctx.Err()
 	}
 	if x.broken != nil {
 		if err := t.renew(ctx); err != nil {

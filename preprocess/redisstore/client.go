@@ -39,10 +39,10 @@ type DialConfig struct {
 
 // Dial makes a client. It does not connect yet.
 func Dial(cfg DialConfig) redis.UniversalClient {
-	client, tokens := redis.NewUniversalClient(Options(cfg)), tokenHook{new(atomic.Uint64)}
+	client, tokens := redis.NewUniversalClient(Options(cfg)), tokenHook{last: new(atomic.Uint64)}
 	cluster, ok := client.(*redis.ClusterClient)
 	if ok {
-		cluster.AddHook(movedHook{cluster})
+		cluster.AddHook(movedHook{client: cluster})
 		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(tokens) }) // a pipeline is one for each node
 	} else {
 		client.AddHook(tokens)

@@ -284,12 +284,7 @@ func unquote(entity string) string {
 }
 
 func (t *teller) tellMerged(name, entity string, reply *redis.RawCmd) error {
-	rest, n, err := array(reply)
-	if err != nil {
-		return err
-	}
-	var old []string
-	parts, err := newestParts(&rest, n, &old)
+	parts, err := partsOf(reply)
 	if err != nil {
 		return err
 	}

@@ -234,12 +234,7 @@ func (f *forgetting) readMerged(ctx context.Context, key string) error {
 	if err := f.store.exec(ctx, forgetPage, p.cmds); err != nil {
 		return err
 	}
-	rest, n, err := array(reply)
-	if err != nil {
-		return err
-	}
-	var old []string
-	parts, err := newestParts(&rest, n, &old)
+	parts, err := partsOf(reply)
 	if err != nil {
 		return err
 	}

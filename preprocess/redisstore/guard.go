@@ -76,21 +76,17 @@ func (g *Guard) key(block int) string {
 	return g.prefix + counters + "{" + tagOf(block) + "}:" + g.writer
 }
 
-func (g *Guard) hook(cluster bool) redis.Hook { return guardHook{g, cluster} }
+func (g *Guard) hook(cluster bool) redis.Hook { return guardHook{guard: g, cluster: cluster} }
 
 // guardHook puts the Guard behind each pipeline.
 type guardHook struct {
+	ofPipelines
+
 	guard   *Guard
 	cluster bool
 }
 
 var _ redis.Hook = guardHook{}
-
-// DialHook is redis.Hook's.
-func (guardHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook is redis.Hook's.
-func (guardHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
 // ProcessPipelineHook is redis.Hook's.
 func (h guardHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {

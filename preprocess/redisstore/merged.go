@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
 	"verdict/preprocess"
 )
 
@@ -63,6 +65,16 @@ type part struct {
 	source int32
 	offset int64
 	blob   string
+}
+
+// partsOf returns of a merged column, as HGETALL answers, for each source what goes furthest.
+func partsOf(answer *redis.RawCmd) ([]part, error) {
+	rest, n, err := array(answer)
+	if err != nil {
+		return nil, err
+	}
+	var old []string
+	return newestParts(&rest, n, &old)
 }
 
 // newestParts reads n strings, each field followed by its value, and returns for each source what goes furthest. The other fields are appended to old.

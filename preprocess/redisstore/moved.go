@@ -11,15 +11,13 @@ import (
 // to go-redis, which otherwise asks once a minute who holds which slot: for so long each call that touches the slot would fail. With the hook the call that
 // was told fails, and the next ones go where the slot is. While a slot is on its way (ASK), calls that touch what has gone ahead fail until it has arrived:
 // a pipeline that was half here and half there would not keep its order.
-type movedHook struct{ client *redis.ClusterClient }
+type movedHook struct {
+	ofPipelines
+
+	client *redis.ClusterClient
+}
 
 var _ redis.Hook = movedHook{}
-
-// DialHook is redis.Hook's.
-func (movedHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook is redis.Hook's.
-func (movedHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
 // ProcessPipelineHook is redis.Hook's.
 func (h movedHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {

@@ -16,15 +16,13 @@ var errForeign = errors.New("the reply to another pipeline came: the connection 
 // tokenHook begins each pipeline with an ECHO of a number that no other pipeline of the process has. Replies carry nothing that says what they answer, so
 // where a client or a proxy once loses count, every later reply on that connection is the answer to another question: another customer's windows, and no error.
 // With the token the pipeline fails, and the connection is not used again. It costs one command for a pipeline.
-type tokenHook struct{ last *atomic.Uint64 }
+type tokenHook struct {
+	ofPipelines
+
+	last *atomic.Uint64
+}
 
 var _ redis.Hook = tokenHook{}
-
-// DialHook is redis.Hook's.
-func (tokenHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook is redis.Hook's.
-func (tokenHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
 // ProcessPipelineHook is redis.Hook's.
 func (h tokenHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {

@@ -184,10 +184,7 @@ func (k *Keeper) leave(records []consumer.Record, done bool) {
 func behind(offsets kafka.Offsets, records []consumer.Record) {
 	for i := range records {
 		r := &records[i]
-		if offsets[r.Topic] == nil {
-			offsets[r.Topic] = make(map[int32]int64)
-		}
-		offsets[r.Topic][r.Partition] = max(offsets[r.Topic][r.Partition], r.Offset+1)
+		raise(offsets, r.Topic, r.Partition, r.Offset+1)
 	}
 }
 
