@@ -65,7 +65,10 @@ func guess(versions kadm.BrokersApiVersions) string {
 	var out string
 	seen := make(map[string]bool)
 	for _, v := range versions.Sorted() {
-		if guess := v.VersionGuess(); v.Err == nil && !seen[guess] {
+		if v.Err != nil { // it has told nothing, and there is nothing to guess from
+			continue
+		}
+		if guess := v.VersionGuess(); !seen[guess] {
 			seen[guess] = true
 			out = strings.TrimPrefix(out+", "+guess, ", ")
 		}
