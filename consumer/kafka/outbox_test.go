@@ -2,6 +2,8 @@ package kafka_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -280,6 +282,55 @@ func TestAPollOfNothingButAFaultTakesAWhile(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("nothing comes after the fault")
 		}
+	}
+	if err := tr.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAReaderSeesTheDecisionsOfAKeyInTheirOrder also where a broker refuses some of them while later ones are on their way: their first copies are in order.
+func TestAReaderSeesTheDecisionsOfAKeyInTheirOrder(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, raw, tr := newHeldBroker(t)
+	const batches, each = 60, 100
+	var writes atomic.Int64
+	b.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		if produce, ok := req.(*kmsg.ProduceRequest); ok && writes.Add(1)%3 == 1 { // the client then fails all that it holds of the partition
+			return refuse(produce), nil, true
+		}
+		return nil, nil, false
+	})
+	for batch := range batches {
+		messages := make([]consumer.Message, each)
+		for i := range messages {
+			messages[i] = consumer.Message{To: consumer.Decisions, Partition: -1, Key: []byte("key"), Value: fmt.Append(nil, batch*each+i)}
+		}
+		for tr.Publish(ctx, messages) != nil { // a step that failed is done again
+			if ctx.Err() != nil {
+				t.Fatal(ctx.Err())
+			}
+		}
+		if err := tr.Commit(ctx, &consumer.Batch{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw.AddConsumeTopics("decisions")
+	for next := 0; next < batches*each; {
+		if ctx.Err() != nil {
+			t.Fatalf("%d decisions came", next)
+		}
+		_ = tr.Publish(ctx, nil)
+		reading, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+		raw.PollFetches(reading).EachRecord(func(r *kgo.Record) {
+			n, err := strconv.Atoi(string(r.Value))
+			if err != nil || n > next {
+				t.Fatalf("%q came before %d", r.Value, next)
+			}
+			next = max(next, n+1)
+		})
+		stop()
 	}
 	if err := tr.Close(ctx); err != nil {
 		t.Error(err)

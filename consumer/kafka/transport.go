@@ -126,6 +126,7 @@ func (t *Transport) connect() error {
 		return nil
 	}
 	opts = append(opts,
+		keeping(),
 		kgo.AutoCommitMarks(), // only what Commit marked is committed, in the background and before a partition is given up
 		kgo.AutoCommitInterval(t.cfg.CommitInterval),
 		// Of what is lost, and not given up, nothing can be committed.
@@ -134,7 +135,8 @@ func (t *Transport) connect() error {
 		return fmt.Errorf("making a Kafka client: %w", err)
 	}
 	t.asked.Store(t.client)
-	writes := &producer{client: t.client, group: t.client, make: func() (*kgo.Client, error) { return t.writer() }, log: t.cfg.Log, count: t.cfg.Renewed}
+	writes := &producer{client: t.client, group: t.client, log: t.cfg.Log, count: t.cfg.Renewed, linger: t.cfg.Linger}
+	writes.make = func() (*kgo.Client, error) { return t.writer(keeping()) }
 	t.outbox.group, t.outbox.writes, t.replies = t.client, writes, newReplier(&t.cfg, writes)
 	return nil
 }
@@ -301,8 +303,12 @@ func (t *Transport) Publish(ctx context.Context, messages []consumer.Message) er
 		return err
 	}
 	records, replies := split(messages, &t.cfg.Topics)
-	for _, r := range replies {
-		t.replies.send(ctx, r)
+	if len(replies) > 0 {
+		t.outbox.writes.all(ctx, func(*kgo.Client) {
+			for _, r := range replies {
+				t.replies.send(ctx, r)
+			}
+		})
 	}
 	if len(records) == 0 {
 		return nil
