@@ -30,6 +30,7 @@ type transactions struct {
 	// Owned by the goroutine that uses the Transport.
 	open     bool
 	began    time.Time
+	ended    time.Time      // when the last one was committed
 	settled  bool           // the brokers know the client, and have ended what its predecessors left open
 	broken   error          // why another client is needed
 	undone   int            // transactions in a row that came to nothing
@@ -40,6 +41,11 @@ type transactions struct {
 
 // endPatience is how long a transaction may take to end before a rebalance need not wait for it any more. Who was thrown out of the group would else wait for ever.
 const endPatience = 2 * time.Second
+
+// marking is about how long the brokers go on marking a commit after they have told of it. What is written to a partition before its mark is has the broker wait for
+// 20 ms and ask again (add.partitions.to.txn.retry.backoff.ms): transactions one right behind the other took 27 ms each in the median, and 4 ms with this between.
+// Deciding the next batch is most of the time anyway.
+const marking = 3 * time.Millisecond
 
 func newTransactions(cfg *TransportConfig) *transactions {
 	return &transactions{id: cfg.TransactionalID, timeout: cfg.SessionTimeout, sizes: make(map[string]int)}
@@ -113,6 +119,9 @@ func (t *Transport) begin(ctx context.Context, messages []consumer.Message) erro
 		return t.settle(ctx)
 	case len(t.polled) == 0, len(messages) == 0: // labels alone: nothing to be published with their offsets
 		return nil
+	}
+	if !pause(ctx, marking-time.Since(x.ended)) {
+		return t.undone(ctx.Err())
 	}
 	x.began, x.replaced = time.Now(), 0
 	if err := x.session.Begin(); err != nil {
@@ -201,7 +210,7 @@ func (t *Transport) end(ctx context.Context) error {
 	for _, r := range x.replies {
 		t.replies.send(ctx, r)
 	}
-	x.undone, x.replies, t.polled = 0, nil, nil
+	x.undone, x.replies, t.polled, x.ended = 0, nil, nil, time.Now()
 	return nil
 }
 
