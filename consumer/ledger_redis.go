@@ -79,6 +79,24 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 	return stands, nil
 }
 
+// Restore has records stand in place of what does: for first decisions that were lost, where another was kept since and told nobody. An error means that any part may
+// have been done; the call can be made again.
+func (l *RedisLedger) Restore(ctx context.Context, records []Kept) error {
+	if len(records) == 0 {
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout+time.Duration(len(records))*time.Millisecond/2)
+	defer cancel()
+	pipe := l.client.Pipeline()
+	for i := range records {
+		pipe.Set(ctx, l.key(records[i].ID), records[i].Record, l.keep)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("keeping %d decisions in Redis again: %w", len(records), err)
+	}
+	return nil
+}
+
 // Find is Ledger's.
 func (l *RedisLedger) Find(ctx context.Context, id schemas.OrderID) (record []byte, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)

@@ -83,6 +83,12 @@ func keepsTheFirst(t *testing.T, client redis.UniversalClient) {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
 		}
 	}
+	if err := other.Restore(ctx, []consumer.Kept{kept("b", "b0")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := one.First(ctx, []consumer.Kept{kept("b", "b3")}); err != nil || string(got[0]) != "b0" {
+		t.Errorf("in place of what was restored stands %q, %v", got, err)
+	}
 	if record, found, err := other.Find(ctx, "a"); !bytes.Equal(record, []byte("a1")) || !found || err != nil {
 		t.Errorf("Find gives %q, %v, %v", record, found, err)
 	}

@@ -105,7 +105,7 @@ func (w *Worker) decodeRecord(ctx context.Context, k *work, r *Record) error {
 	k.orders = append(k.orders, preprocess.Arrived{
 		Order:   ahead.Order,
 		Arrival: preprocess.Arrival{Millis: r.Time.UnixMilli(), Source: w.sources[r.Topic] + r.Partition, Offset: r.Offset},
-		Content: ahead.Content,
+		Content: ahead.Content, Again: w.again,
 	})
 	k.records = append(k.records, r)
 	k.formats = append(k.formats, format)

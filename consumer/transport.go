@@ -24,6 +24,7 @@ type Transport interface {
 type Batch struct {
 	Records []Record
 	WarmUp  bool // its orders only build state: nothing is decided. A replay's orders before the time that it writes from
+	Again   bool // its records, and later ones, may have been worked on before, though the store does not know of it any more: it has lost something
 }
 
 // Stream says what a record is, by the topic that it came from.

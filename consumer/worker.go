@@ -71,6 +71,7 @@ type Worker struct {
 	timings   timings      // of the step at hand; owned by step
 	traced    []traced     // owned by trace, reused
 	stale     bool         // the store lacks something; set before each step
+	again     bool         // the batch's Again, or a try of its step has failed; set before each step
 	away      time.Time    // since when the schema registry has not told a schema that is needed; owned by step, zero when it tells all
 }
 
@@ -154,6 +155,7 @@ func (w *Worker) inTurn(ctx context.Context, work func() error) error {
 // Once ctx has ended a failed step is not repeated: nothing of it was committed, so its records come again to whoever is next.
 func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	for try := 0; ; try++ {
+		w.again = batch.Again || try > 0
 		bound, err := w.enter(ctx, drained, batch)
 		if err != nil {
 			return nil //nolint:nilerr // ctx has ended: nothing of the batch was begun

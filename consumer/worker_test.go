@@ -114,6 +114,41 @@ func TestAFaultAtAnyCallChangesNoDecision(t *testing.T) {
 	}
 }
 
+// partly is a store that does the first call in part, all but its first visit, and then reports failure: as one that has lost what the call did before it learned
+// that the rest of it was lost.
+type partly struct {
+	preprocess.Store
+
+	failed bool
+}
+
+func (p *partly) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
+	if p.failed {
+		return p.Store.Exchange(ctx, visits, see)
+	}
+	p.failed = true
+	return errors.Join(p.Store.Exchange(ctx, visits[1:], func(int, *preprocess.Found) {}), errFault)
+}
+
+// TestAStepThatIsTriedAgainSeesNothingOfWhatCameAfter, though the store does not know that the order was here before.
+func TestAStepThatIsTriedAgainSeesNothingOfWhatCameAfter(t *testing.T) {
+	orders := func(w *world) {
+		w.order("first", "c1", 50, 10)
+		w.order("late", "c1", 60, 5)
+		w.order("last", "c1", 70, 15)
+	}
+	calm := newWorld(t)
+	orders(calm)
+	calm.run()
+	w := newWorld(t)
+	w.store.inner = &partly{Store: w.store.inner}
+	orders(w)
+	w.run()
+	if diff := cmp.Diff(calm.vectors(), w.vectors()); diff != "" {
+		t.Errorf("(-at once +tried again):\n%s", diff)
+	}
+}
+
 // checkCommits says whether every record up to each commit had its output confirmed by then.
 func (w *world) checkCommits() {
 	w.t.Helper()

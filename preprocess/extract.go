@@ -41,6 +41,9 @@ type Arrived struct {
 	Order   schemas.Order
 	Arrival Arrival
 	Content uint64 // digest of its content
+
+	// Again says that the order may have been here before, though the store does not know of it any more: what came after it may be there, and is not looked at.
+	Again bool
 }
 
 // Extracted is what was made of one order.
@@ -74,6 +77,7 @@ func (x *Extractor) Extract(ctx context.Context, orders []Arrived) ([]Extracted,
 			return
 		}
 		seen++
+		found.Again = found.Again || orders[i].Again
 		x.ofHistory(i, &orders[i].Order, found, row(i))
 		out[i] = Extracted{
 			Vector:   schemas.FeatureVector{Layout: x.set.layout, Values: row(i)},

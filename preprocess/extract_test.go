@@ -376,6 +376,22 @@ func TestRepeatsAndConflictsAreTold(t *testing.T) {
 	}
 }
 
+// TestAnOrderThatMayHaveBeenHereBeforeSeesNothingThatCameAfterIt: the store has lost what it knew of the order, and has a later one that lies before it.
+func TestAnOrderThatMayHaveBeenHereBeforeSeesNothingThatCameAfterIt(t *testing.T) {
+	const set = "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {c: [c]}\nfeatures:\n  n: {count: \"*\", by: c, window: 1d}\n"
+	for again, want := range map[bool]float64{false: 2, true: 1} {
+		x := preprocess.NewExtractor(mustParse(t, set), memstore.New(memstore.Config{}), time.Hour)
+		late, order := arrived("late", text("c", "1")), arrived("order", text("c", "1"))
+		late.Arrival.Offset, late.Order.At, order.Again = 9, order.Order.At.Add(-time.Minute), again
+		if _, err := x.Extract(t.Context(), []preprocess.Arrived{late}); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := x.Extract(t.Context(), []preprocess.Arrived{order}); err != nil || out[0].Vector.Values[0] != want {
+			t.Errorf("again %v: %v, %v; want %v", again, out, err, want)
+		}
+	}
+}
+
 func TestOfLabelsKnownAtOneTimeFraudCounts(t *testing.T) {
 	const set = "name: x\nversion: 1\nevent: {id: i, time: t}\nentities: {c: [c]}\nfeatures:\n  n: {sum: fraud, by: c, window: 1d, delay: 1h}\n"
 	const before = noon - 2*3600*1_000_000

@@ -22,9 +22,10 @@ type state struct {
 	store  preprocess.Store
 	look   preprocess.Looker // the same store
 	ledger consumer.Ledger
-	client redis.UniversalClient // of the store and the ledger; nil in memory
-	leases *kafka.Leases         // of reply partitions; nil where there is one process alone
-	kept   consumer.Ledger       // the same ledger for the API's look-ups, by connections of its own: a thousand callers must not keep a lane's pipeline waiting for one
+	again  func(context.Context, []consumer.Kept) error // keeps first decisions in the ledger over what it has; nil in memory
+	client redis.UniversalClient                        // of the store and the ledger; nil in memory
+	leases *kafka.Leases                                // of reply partitions; nil where there is one process alone
+	kept   consumer.Ledger                              // the same ledger for the API's look-ups, by connections of its own: a thousand callers must not keep a lane's pipeline waiting for one
 	ping   func(context.Context) error
 	close  func() error
 }
@@ -42,10 +43,10 @@ func openState(cfg *Config, features *preprocess.FeatureSet, guard *redisstore.G
 	guarded.Guard = guard
 	client, callers := redisstore.Dial(guarded), redisstore.Dial(dialConfig(&cfg.Redis))
 	ledger := consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}
-	store := redisstore.New(client, storeConfig(cfg, features))
+	store, kept := redisstore.New(client, storeConfig(cfg, features)), consumer.NewRedisLedger(client, ledger)
 	return &state{
 		store: store, look: store, client: client,
-		ledger: consumer.NewRedisLedger(client, ledger),
+		ledger: kept, again: kept.Restore,
 		kept:   consumer.NewRedisLedger(callers, ledger),
 		leases: kafka.NewLeases(kafka.LeasesConfig{Client: client, Prefix: cfg.Redis.Prefix, Timeout: cfg.Redis.Timeout}),
 		ping:   func(ctx context.Context) error { return client.Ping(ctx).Err() },

@@ -98,6 +98,15 @@ type applying struct {
 	applied func(context.Context, []consumer.Record) error
 }
 
+// Poll is consumer.Transport's. The store has lost what is read, and may have later records.
+func (a *applying) Poll(ctx context.Context) (*consumer.Batch, error) {
+	batch, err := a.History.Poll(ctx)
+	if batch != nil {
+		batch.Again = true
+	}
+	return batch, err
+}
+
 // Publish drops dead letters: the live worker has written them.
 func (*applying) Publish(context.Context, []consumer.Message) error { return nil }
 
@@ -121,6 +130,6 @@ func (s *service) keepHistory(ctx context.Context, since time.Time, starts kafka
 		return nil, 0, err
 	}
 	defer history.Close()
-	kept, _, err = backfill.KeepDecisions(ctx, backfill.DecisionsConfig{History: history, Reader: reader, Ledger: s.state.ledger, Since: since})
+	kept, _, err = backfill.KeepDecisions(ctx, backfill.DecisionsConfig{History: history, Reader: reader, Ledger: s.state.ledger, Restore: s.state.again, Since: since})
 	return history.Ends(), kept, err
 }

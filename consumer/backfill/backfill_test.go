@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"verdict/consumer"
@@ -396,6 +398,37 @@ func TestDecisionsAreKeptAgain(t *testing.T) {
 	for id, want := range map[schemas.OrderID][]byte{"a": first, "old": nil, "beyond": nil} {
 		if record, _, err := ledger.Find(t.Context(), id); err != nil || !bytes.Equal(record, want) {
 			t.Errorf("of %s there is kept %s, %v", id, record, err)
+		}
+	}
+}
+
+// TestADecisionThatWasKeptSinceGivesWayToTheFirst: whatever comes first, the ledger's or the topic's, and however often the topic is read.
+func TestADecisionThatWasKeptSinceGivesWayToTheFirst(t *testing.T) {
+	reader, err := schemas.NewDecisionReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(decided time.Time, offset int64) []byte {
+		return schemas.AppendDecision(nil, &schemas.Decision{
+			OrderID: "a", Action: schemas.Review, Score: 0.5, OccurredAt: epoch, DecidedAt: decided, Source: schemas.Source{Topic: "orders", Offset: offset},
+			Inputs: schemas.FeatureVector{Layout: parse(t, oldSet).Layout(), Values: []float64{1, 2, 3}},
+		})
+	}
+	first, later := made(epoch, 2), made(epoch.Add(time.Second), 9)
+	ledger := consumer.NewRedisLedger(redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()}), consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
+	if _, err := ledger.First(t.Context(), []consumer.Kept{{ID: "a", Record: later}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range [][][]byte{{first}, {first, later}, {later, first}, {later}} {
+		var all []consumer.Record
+		for _, value := range topic {
+			all = append(all, consumer.Record{Value: value})
+		}
+		if _, _, err := backfill.KeepDecisions(t.Context(), backfill.DecisionsConfig{History: &records{rest: all, poll: 2}, Reader: reader, Ledger: ledger, Restore: ledger.Restore}); err != nil {
+			t.Fatal(err)
+		}
+		if record, _, err := ledger.Find(t.Context(), "a"); err != nil || !bytes.Equal(record, first) {
+			t.Errorf("there stands %s, %v", record, err)
 		}
 	}
 }

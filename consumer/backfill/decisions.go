@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,9 @@ type DecisionsConfig struct {
 	History consumer.Transport // of the decisions topic
 	Reader  *schemas.DecisionReader
 	Ledger  consumer.Ledger
-	Before  func(schemas.Source) bool // optional: whether a decision's order lies before the end that is rebuilt to; nil takes all
-	Since   time.Time                 // what was decided earlier would have expired by now; zero takes all
+	Restore func(context.Context, []consumer.Kept) error // optional: has decisions stand in place of those that the ledger has, which were made later; nil leaves these
+	Before  func(schemas.Source) bool                    // optional: whether a decision's order lies before the end that is rebuilt to; nil takes all
+	Since   time.Time                                    // what was decided earlier would have expired by now; zero takes all
 }
 
 // KeepDecisions gives a ledger the first decision of each order, as the decisions topic has them: every copy of an order's decision is the first one, byte
@@ -49,9 +51,44 @@ func KeepDecisions(ctx context.Context, cfg DecisionsConfig) (given, foreign int
 				kept = append(kept, consumer.Kept{ID: d.OrderID, Record: record})
 			}
 		}
-		if _, err := cfg.Ledger.First(ctx, kept); err != nil {
+		if err := cfg.keep(ctx, kept); err != nil {
 			return given, foreign, err
 		}
 		given += int64(len(kept))
 	}
+}
+
+// keep gives decisions to the ledger. One may be there in place of the first: a step kept it in a store that had just lost the first, and learned of that by the same call.
+func (c *DecisionsConfig) keep(ctx context.Context, kept []consumer.Kept) error {
+	stand, err := c.Ledger.First(ctx, kept)
+	if err != nil || c.Restore == nil {
+		return err
+	}
+	var first []consumer.Kept
+	for i := range kept {
+		if bytes.Equal(stand[i], kept[i].Record) {
+			continue
+		}
+		earlier, err := before(kept[i].Record, stand[i])
+		if err != nil {
+			return err
+		}
+		if earlier {
+			first = append(first, kept[i])
+		}
+	}
+	return c.Restore(ctx, first)
+}
+
+// before says whether a decision was made before another.
+func before(record, other []byte) (bool, error) {
+	one, err := schemas.DecodeDecision(record)
+	if err != nil {
+		return false, fmt.Errorf("decoding a decision: %w", err)
+	}
+	two, err := schemas.DecodeDecision(other)
+	if err != nil {
+		return false, fmt.Errorf("decoding a decision: %w", err)
+	}
+	return one.DecidedAt.Before(two.DecidedAt), nil
 }

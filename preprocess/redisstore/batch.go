@@ -206,6 +206,18 @@ func (b *batch) readClaims() error {
 	return nil
 }
 
+// disclaim gives up the claims that the first pipeline has made on a server that it found to have lost what was written before. An order that is lost there may have
+// held an id of which this batch has a copy: it is to hold it again when it is read once more. That this fails can only have the copy hold it.
+func (b *batch) disclaim(ctx context.Context) {
+	b.next()
+	for i := range b.visits {
+		if _, held, err := bulk(b.claims[i]); err == nil && !held { // one that was not sent has no reply
+			b.do(ctx, "del", b.store.claimKey(b.visits[i].ID))
+		}
+	}
+	_ = b.store.exec(unbound(ctx), len(b.visits), b.cmds)
+}
+
 // holds says whether a visit holds its id.
 func (b *batch) holds(i int) bool {
 	if b.repeats == nil {

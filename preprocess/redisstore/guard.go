@@ -174,6 +174,11 @@ func (g *Guard) Bind(ctx context.Context) context.Context {
 	return context.WithValue(ctx, boundKey{}, g.losses)
 }
 
+// unbound returns a context whose pipelines are sent whatever was lost, also when the one that it is made of ends.
+func unbound(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), boundKey{}, nil)
+}
+
 // judge looks at what the counters were raised to. A counter that went back is taken as it is from then on, so that each loss is noticed once more by those
 // pipelines alone which had begun before.
 func (g *Guard) judge(probes []probe) (lost bool) {

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -60,6 +61,49 @@ func TestEmptiedStoreIsNoticedByTheCallThatReadsIt(t *testing.T) {
 			}
 			if one.told == 0 || other.told == 0 {
 				t.Errorf("%d and %d were told", one.told, other.told)
+			}
+		})
+	}
+}
+
+// TestACallThatNoticesALossLeavesNoClaim: it has a copy of an order that was lost, and the order is to hold its id again.
+func TestACallThatNoticesALossLeavesNoClaim(t *testing.T) {
+	for _, server := range servers {
+		t.Run(server.name, func(t *testing.T) {
+			cfg := server.start(t)
+			g := newGuarded(t, cfg, "one")
+			if err := g.exchange(t, 1); err != nil {
+				t.Fatal(err)
+			}
+			flush(t, cfg)
+			first, again := visit(1, 1), visit(1, 1)
+			again.Arrival.Offset += 9
+			if _, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{again}); !errors.Is(err, redisstore.ErrLost) {
+				t.Fatalf("what is left of an emptied store is taken, with the error %v", err)
+			}
+			bound := g.guard.Bind(t.Context())
+			for _, v := range []preprocess.Visit{first, again} {
+				if found, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{v}); err != nil || found[0].First != first.Arrival {
+					t.Errorf("%v holds the id, %v; want %v", found, err, first.Arrival)
+				}
+			}
+
+			// A call that is bound to what was there before another loss is not sent, and takes nothing back.
+			flush(t, cfg)
+			if err := g.exchange(t, 2); !errors.Is(err, redisstore.ErrLost) {
+				t.Fatalf("what is left of an emptied store is taken, with the error %v", err)
+			}
+			for _, ctx := range []context.Context{t.Context(), bound} {
+				found, err := storetest.Exchange(ctx, g, []preprocess.Visit{first})
+				if ctx == bound != errors.Is(err, redisstore.ErrLost) {
+					t.Fatal(err)
+				}
+				if ctx != bound && found[0].First != first.Arrival {
+					t.Errorf("%v holds the id", found)
+				}
+			}
+			if found, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{again}); err != nil || found[0].First != first.Arrival {
+				t.Errorf("the claim was taken back by a call that was not sent: %v, %v", found, err)
 			}
 		})
 	}

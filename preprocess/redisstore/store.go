@@ -11,6 +11,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -111,6 +112,9 @@ func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, see fun
 	}
 	b := s.newBatch(visits, keeps)
 	if err := b.load(ctx); err != nil {
+		if errors.Is(err, ErrLost) {
+			b.disclaim(ctx)
+		}
 		return err
 	}
 	if err := b.readClaims(); err != nil {
