@@ -64,6 +64,7 @@ type plan struct {
 	size    int           // how many orders; 0 is VERDICT_CAMPAIGN
 	rate    int           // how many a second; 0 is VERDICT_CAMPAIGN_RATE
 	pace    time.Duration // about between two faults; 0 is a 25th of the run
+	callers int           // of the JSON API, a second; 0 is 20
 	rash    bool          // what is red before anything is computed a second time is red enough, and what is lost is not waited for long
 	fault   func(t *testing.T, ctx context.Context, c *campaign)
 }
@@ -78,9 +79,12 @@ type campaign struct {
 	oracle  *oracle.Oracle
 	feeder  *feeder
 	readers *readers
+	callers apiCallers
 	done    chan struct{} // closed when all orders are written
 	pace    time.Duration // about between two faults
 	role    string
+
+	patience time.Duration // for which nothing may come before no more is waited for: longer than a session and all back-off
 
 	configs []string // :: scorer → its verdict.yaml
 	scorers crowd
@@ -98,6 +102,10 @@ func (p *plan) run(t *testing.T, binary string) (oracle.Report, uint64) {
 	ctx := within(t, 10*time.Minute+3*time.Duration(n)*time.Second/time.Duration(rate))
 	c := &campaign{binary: binary, oracle: oracle.New(oracle.Config{ExactlyOnce: p.exactly}), role: cmp.Or(p.role, "scorer"), done: make(chan struct{})}
 	c.pace = cmp.Or(p.pace, max(1500*time.Millisecond, time.Duration(n)*time.Second/time.Duration(rate)/25))
+	c.patience = 45 * time.Second
+	if p.rash {
+		c.patience = 4 * time.Second
+	}
 	c.place(t, p)
 	stream := p.stream.orDefaults(n, rate, seed)
 	for i := range max(2, p.scorers) {
@@ -117,17 +125,14 @@ func (p *plan) run(t *testing.T, binary string) (oracle.Report, uint64) {
 	c.feeder = newFeeder(t, c, stream)
 	var all sync.WaitGroup
 	all.Go(func() { defer close(c.done); c.feeder.run(t, ctx) })
-	all.Go(func() { c.call(ctx) })
+	all.Go(func() { c.callers.call(ctx, c, cmp.Or(p.callers, 20)) })
 	if p.fault != nil {
 		p.fault(t, ctx, c)
 	}
 	all.Wait()
 	c.links.heal()
-	patience := 45 * time.Second // longer than a session and all back-off
-	if p.rash {
-		patience = 4 * time.Second
-	}
-	c.settle(t, ctx, patience)
+	c.settle(t, ctx)
+	c.whole(t, ctx)
 	c.stop(t)
 	c.readers.toEnd(t, ctx)
 	if report := c.oracle.Report(); p.rash && !report.Green() {
@@ -161,7 +166,7 @@ func (c *campaign) place(t *testing.T, p *plan) {
 	if !c.site.real() {
 		t.Skip("VERDICT_KAFKA and VERDICT_REDIS are not set: a campaign of processes wants real ones")
 	}
-	c.redis = redistest.Start(t, "--maxmemory-policy", "noeviction")
+	c.redis = redistest.Start(t, redisArgs()...)
 	c.site.redis = c.redis.Addr()
 	if p.own {
 		c.kafka = startKafka(t, max(1, p.nodes))

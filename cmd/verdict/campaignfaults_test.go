@@ -32,11 +32,12 @@ func plans() []plan {
 		{id: "F21", what: "what Redis answers does not arrive, and the connections break", fault: loseReplies},
 		{id: "F23", what: "Redis comes back empty", fault: emptyRedis(func(c *campaign) { c.redis.Kill(); c.redis.Restart() })},
 		{id: "F23flush", what: "Redis is emptied", fault: emptyRedis(func(c *campaign) { c.redis.Do("flushall") })},
+		{id: "F24", what: "the primary Redis is lost, and its replica has not heard the last second", fault: failOver},
 		{id: "F32", what: "half of all records are copies", stream: stream{copies: 0.5}, static: true, fault: killScorers},
 		{id: "F33", what: "a third of all orders are late", stream: stream{late: 0.33}, static: true, fault: killScorers},
 		{id: "F35", what: "a third of all orders are of four customers", stream: stream{hot: 0.33}},
 		{id: "F39", what: "every second customer and terminal is new", stream: stream{fresh: 0.5}, static: true, fault: killScorers},
-		{id: "F40", what: "replays beside live, on its Redis", fault: replayBeside},
+		{id: "F40", what: "replays beside live, on its Redis", callers: 100, fault: replayBeside},
 	}
 }
 
@@ -194,26 +195,6 @@ func cutKafka(w weather) func(*testing.T, context.Context, *campaign) {
 	}
 }
 
-// cutRedis has bad weather between the processes and Redis.
-func cutRedis(w weather) func(*testing.T, context.Context, *campaign) {
-	return func(_ *testing.T, ctx context.Context, c *campaign) {
-		c.each(func(int) { c.spell(ctx, c.links.redis, w, c.pace) })
-	}
-}
-
-// loseReplies has Redis do what it is told, and the answer lost: first it does not arrive, then the connection breaks.
-func loseReplies(_ *testing.T, ctx context.Context, c *campaign) {
-	for c.writing() {
-		rest(ctx, 100*time.Millisecond+rand.N(400*time.Millisecond))
-		at := time.Now()
-		c.links.redis.set(weather{mute: true})
-		rest(ctx, 20*time.Millisecond)
-		c.links.redis.set(weather{cut: true})
-		c.links.redis.set(weather{})
-		c.oracle.Fault(at, time.Now())
-	}
-}
-
 // spell is bad weather for a while.
 func (c *campaign) spell(ctx context.Context, l *link, w weather, lasts time.Duration) {
 	at := time.Now()
@@ -223,43 +204,25 @@ func (c *campaign) spell(ctx context.Context, l *link, w weather, lasts time.Dur
 	c.oracle.Fault(at, time.Now())
 }
 
-// stopRedis stops the server's process, which then takes connections and answers nothing.
-func stopRedis(t *testing.T, ctx context.Context, c *campaign) {
-	t.Helper()
-	c.each(func(int) {
-		at := time.Now()
-		c.redis.Signal(syscall.SIGSTOP)
-		rest(ctx, c.pace)
-		c.redis.Signal(syscall.SIGCONT)
-		c.oracle.Fault(at, time.Now())
-	})
-}
-
-// emptyRedis has the store lose all that it holds, twice: a third of the way, and two thirds.
-func emptyRedis(empty func(c *campaign)) func(*testing.T, context.Context, *campaign) {
-	return func(_ *testing.T, ctx context.Context, c *campaign) {
-		for third := range 2 {
-			for c.writing() && ctx.Err() == nil && int(c.feeder.written.Load()) < (third+1)*c.feeder.stream.n/3 {
-				rest(ctx, 10*time.Millisecond)
-			}
-			at := time.Now()
-			empty(c)
-			c.oracle.Fault(at, time.Now())
-		}
-	}
-}
-
-// replayBeside replays what was written so far, on the Redis of live under a prefix of its own.
+// replayBeside replays what was written so far, on the Redis of live under a prefix of its own. As long as a replay lasted there is none then: what callers have in
+// both halves is told.
 func replayBeside(t *testing.T, ctx context.Context, c *campaign) {
 	t.Helper()
 	n := 0
-	c.each(func(int) {
+	for lasted := c.pace; c.writing(); n++ {
+		rest(ctx, lasted)
+		if !c.writing() {
+			break
+		}
+		began := time.Now()
+		c.callers.beside.Store(true)
 		kafka := fmt.Sprintf("kafka://%s/%s", c.site.kafka[0], c.site.topic("orders"))
 		tell(t, ctx, "replay", "--orders", kafka, "--features", c.site.features, "--model", "../../deploy/example/models/handbook/1", "--schema", "../../schemas/order.avsc",
 			"--write", "decisions", "--out", t.TempDir(), "--store", "redis://"+c.site.redis)
-		n++
-	})
-	t.Logf("%d replays beside live", n)
+		c.callers.beside.Store(false)
+		lasted = time.Since(began)
+	}
+	c.callers.tell(t, fmt.Sprintf("%d replays", n))
 }
 
 // writing says whether orders are still written.

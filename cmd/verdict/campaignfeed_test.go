@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,6 +59,7 @@ type feeder struct {
 	labels  []knownLabel
 	written atomic.Int64 // acknowledged records of which something must come
 	learned time.Time    // labels known before this were learned
+	given   int          // of those, how many are not waited for
 	failed  sync.Once
 }
 
@@ -114,12 +114,22 @@ func (f *feeder) run(t *testing.T, ctx context.Context) {
 	}
 }
 
-// wait holds the stream to its rate, and to what may be in flight.
+// wait holds the stream to its rate, and to what may be in flight. Where nothing is decided for long, it goes on: what is in flight may be lost, or the fault be one
+// that ends with the stream.
 func (f *feeder) wait(ctx context.Context, due time.Time) {
 	time.Sleep(time.Until(due))
+	left, since := -1, time.Now()
 	for ctx.Err() == nil {
 		inputs, open := f.c.oracle.Open()
-		if int(f.written.Load())-inputs+open < inFlight {
+		now := int(f.written.Load()) - inputs + open - f.given
+		if now < inFlight {
+			return
+		}
+		if now != left {
+			left, since = now, time.Now()
+		}
+		if time.Since(since) > f.c.patience {
+			f.given += now
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -284,20 +294,4 @@ func (f *feeder) knows(ctx context.Context) bool {
 		all = all && (end.Offset == 0 || ok && o.At >= end.Offset)
 	})
 	return all
-}
-
-// call is callers of the JSON API, a few a second, each with an order and a customer of his own; it tells the oracle what they had.
-func (c *campaign) call(ctx context.Context) {
-	var callers sync.WaitGroup
-	defer callers.Wait()
-	for i := 0; c.writing(); i++ {
-		time.Sleep(50 * time.Millisecond)
-		callers.Go(func() {
-			id := fmt.Sprint("call-", i)
-			body := fmt.Sprintf(`{"order_id":%q,"occurred_at":"2025-01-01T10:%02d:%02dZ","customer_id":"caller-%d","terminal_id":"caller-%d","amount":%d}`, id, i/60%60, i%60, i, i, i%300)
-			if code, text := c.api.call(ctx, http.MethodPost, "/v1/decisions", body, nil); code == http.StatusOK {
-				c.oracle.Told(id, text)
-			}
-		})
-	}
 }

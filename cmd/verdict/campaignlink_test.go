@@ -31,12 +31,13 @@ type weather struct {
 
 // link passes connections from an address on to another.
 type link struct {
-	front, behind string
+	front string
 
-	mu    sync.Mutex
-	is    weather               // guarded by mu
-	open  map[net.Conn]struct{} // guarded by mu: both ends of all connections
-	again chan struct{}         // guarded by mu: closed when the weather changes
+	mu     sync.Mutex
+	behind string                // guarded by mu
+	is     weather               // guarded by mu
+	open   map[net.Conn]struct{} // guarded by mu: both ends of all connections
+	again  chan struct{}         // guarded by mu: closed when the weather changes
 }
 
 // newLink listens at front until the test ends.
@@ -77,13 +78,23 @@ func (l *link) set(w weather) {
 	}
 }
 
+// lead has connections that are made from now on lead to another server.
+func (l *link) lead(behind string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.behind = behind
+}
+
 // pass serves one connection.
 func (l *link) pass(client net.Conn) {
 	defer client.Close()
-	if l.now().cut {
+	l.mu.Lock()
+	cut, behind := l.is.cut, l.behind
+	l.mu.Unlock()
+	if cut {
 		return
 	}
-	server, err := net.DialTimeout("tcp", l.behind, time.Second)
+	server, err := net.DialTimeout("tcp", behind, time.Second)
 	if err != nil {
 		return
 	}
@@ -99,12 +110,6 @@ func (l *link) pass(client net.Conn) {
 	delete(l.open, client)
 	delete(l.open, server)
 	l.mu.Unlock()
-}
-
-func (l *link) now() weather {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.is
 }
 
 // carry copies from one end to the other, as the weather lets it; answers are what comes back from the server.
