@@ -75,7 +75,7 @@ func (d *doctor) server(f *findings, s *redisstore.Server) {
 // memory looks at what happens when there is no more room.
 func memory(f *findings, about string, s *redisstore.Server) {
 	if s.Policy != "" && s.Policy != "noeviction" {
-		f.fault(about, "maxmemory-policy is "+s.Policy+": what it drops for room is missing in features, and nobody is told", "maxmemory-policy noeviction")
+		f.fault(about, "maxmemory-policy is "+s.Policy+": what it drops for room is missing in features, and all of the state is made anew each time", "maxmemory-policy noeviction")
 	}
 	if s.Evicted > 0 {
 		f.fault(about, fmt.Sprintf("it has dropped %s for room in the %s since it started", count(int(s.Evicted), "key"), s.Uptime), "maxmemory-policy noeviction, more memory, and verdict rebuild")

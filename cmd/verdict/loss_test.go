@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,44 @@ func TestOlderStoreCatchesUp(t *testing.T) {
 	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
 		t.Errorf("the store (-as rebuilt +as it caught up):\n%s", diff)
 	}
+}
+
+// TestEvictedStoreFillsItself: Redis runs out of room and drops keys, as it should not be allowed to. What is decided from when that is noticed until the store is
+// filled again says so.
+func TestEvictedStoreFillsItself(t *testing.T) {
+	s := newSite(t)
+	server := redistest.Start(t)
+	s.redis = server.Addr()
+	ctx := within(t, 3*time.Minute)
+	features, model := version(t, 2)
+	config := s.configOf(t, features, model)
+	p := start(t, "serve", "--role", "scorer", "-c", config)
+	h := madeUp(3000)
+	l := s.lossy(t, ctx)
+	l.learn(h, p)
+	l.send(h, 0, 1500)
+	until(t, ctx, func() bool { return l.decided() >= 1500 })
+	server.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+	server.Do("CONFIG", "SET", "maxmemory", "1100kb") // it drops all that is above
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	until(t, ctx, func() bool { return p.metric(ctx, "verdict_store_whole") == 0 })
+	l.send(h, 1500, 3000)
+	until(t, ctx, func() bool { return l.decided() >= 3000 && p.metric(ctx, "verdict_store_whole") == 1 })
+	if err := p.interrupt(); err != nil {
+		t.Fatal(err)
+	}
+	stale := l.judge(h, h.replayedBy(t, features, model))
+	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
+	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
+		t.Errorf("the store (-as rebuilt +as it filled itself):\n%s", diff)
+	}
+	info, _ := server.Do("INFO", "stats").(string)
+	_, evicted, _ := strings.Cut(info, "evicted_keys:")
+	evicted, _, _ = strings.Cut(evicted, "\r\n")
+	if evicted == "" || evicted == "0" {
+		t.Errorf("evicted_keys is %q: this showed nothing", evicted)
+	}
+	t.Logf("%s: evicted_keys=%s stale=%d", s.name, evicted, stale)
 }
 
 // TestLargeStoreFillsItself measures how long it takes to fill an empty store from VERDICT_CAMPAIGN orders.

@@ -13,6 +13,7 @@ import (
 // Server is what a Redis server says of itself. What it does not say is the zero value.
 type Server struct {
 	Address       string
+	RunID         string // of this start of it
 	Name, Version string // redis or valkey; the release of Redis that it is like
 	Role          string // master, slave
 	Loading       bool   // it reads its files, and answers nothing else
@@ -99,7 +100,7 @@ func (s *Server) read(info string) {
 		n, _ := strconv.ParseInt(lines[name], 10, 64) // not told: zero
 		return n
 	}
-	s.Name, s.Version, s.Role, s.Policy = lines["server_name"], lines["redis_version"], lines["role"], lines["maxmemory_policy"]
+	s.Name, s.Version, s.Role, s.Policy, s.RunID = lines["server_name"], lines["redis_version"], lines["role"], lines["maxmemory_policy"], lines["run_id"]
 	if s.Name == "" {
 		s.Name = "redis"
 	}

@@ -5,6 +5,7 @@
 //   - All of it, or the last of what was written (a restart, a failover, a flush): the guard's counter of a process goes back. The first call that reads what is left
 //     is refused, in each process.
 //   - While no process ran: the store does not say that it is whole, or has applied less than the groups have committed.
+//   - Any keys, dropped by a server that has no room left: servers count them, and are asked each second. Then no mark is believed.
 //
 // A repair: everybody stops (gather), so that the marks say up to where the store has everything, and the topics' offsets up to where it should have; first decisions
 // are kept again from the decisions topic, before anything is decided, or an order might have a second one (decisions); orders and labels are applied from the marks
@@ -50,6 +51,7 @@ type Keeper struct {
 	cfg  Config
 	wake chan struct{} // something was lost: do not wait for the next look
 
+	untold    bool          // by the servers, what they have evicted; owned by Run
 	lease     chan struct{} // holds one while the leadership is taken on or given up, which asks Redis
 	mu        sync.Mutex
 	whole     string                        // guarded by mu, as all of it: the name under which the store is whole; "" while it lacks something or is not known
@@ -76,7 +78,7 @@ const (
 	lookEvery = 250 * time.Millisecond
 	busyEvery = 50 * time.Millisecond // while it is not
 	keepEvery = time.Minute           // that what expires after an hour is kept alive, and after a loss is made to expire
-	tellEvery = time.Second           // that this process is there, while the store is whole
+	tellEvery = time.Second           // that this process is there, while the store is whole; and that servers are asked for evictions
 	term      = 5 * time.Second       // for which a repair has its leader without hearing of him
 	present   = 3 * time.Second       // for which a process counts as at work without being heard of
 )

@@ -3,13 +3,17 @@ package upkeep_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
@@ -23,9 +27,10 @@ import (
 type topics struct {
 	mu        sync.Mutex
 	committed kafka.Offsets
-	applied   []span        // guarded by mu
-	kept      []time.Time   // guarded by mu: since when decisions were kept again; zero for those that came meanwhile
-	applying  chan struct{} // when set, Apply tells that it has begun, and ends when its context does
+	applied   []span         // guarded by mu
+	kept      []time.Time    // guarded by mu: since when decisions were kept again; zero for those that came meanwhile
+	evict     func(pass int) // guarded by mu; called by Apply with how often it was called
+	applying  chan struct{}  // when set, Apply tells that it has begun, and ends when its context does
 }
 
 type span struct{ Starts, Ends kafka.Offsets }
@@ -58,6 +63,9 @@ func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string)
 			of.applied = append(of.applied, span{clone(starts), ends})
 			wait := of.applying
 			of.applying = nil
+			if of.evict != nil {
+				of.evict(len(of.applied))
+			}
 			of.mu.Unlock()
 			if wait != nil {
 				close(wait)
@@ -212,5 +220,73 @@ func TestOrdersAreDecidedWhileAStoreIsFilled(t *testing.T) {
 	}
 	if m.Exists("state") || p.Whole() {
 		t.Error("it has written to the store, or the store counts as whole")
+	}
+}
+
+// evicting answers INFO of a miniredis with how many keys it has dropped.
+func evicting(m *miniredis.Miniredis) *atomic.Int64 {
+	keys := new(atomic.Int64)
+	m.Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+		if strings.ToLower(cmd) != "info" {
+			return false
+		}
+		c.WriteBulk(fmt.Sprintf("# Server\r\nrun_id:abc\r\nevicted_keys:%d\r\n", keys.Load()))
+		return true
+	})
+	return keys
+}
+
+// TestAfterEvictionsEverythingIsAppliedAgain, whatever the marks say, and once for all processes, those that start later too.
+func TestAfterEvictionsEverythingIsAppliedAgain(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{}}
+	keys := evicting(m)
+	one, other := newProcess(t, m, of, "one"), newProcess(t, m, of, "other")
+	if stale, err := one.step(t, of, 10); stale || err != nil {
+		t.Fatalf("a step is stale: %v, %v", stale, err)
+	}
+	everything := span{kafka.Offsets{}, kafka.Offsets{"orders": {0: 10}}}
+	var want []span
+	for _, writer := range []string{"third", "fourth"} {
+		keys.Add(5)
+		want = append(want, everything)
+		until(t, func() bool { return len(of.spans()) == len(want) && one.Whole() && other.Whole() })
+		later := newProcess(t, m, of, writer)
+		until(t, later.Whole)
+		if diff := cmp.Diff(want, of.spans(), cmp.Transformer("filled", filled)); diff != "" {
+			t.Fatalf("applied (-want +got):\n%s", diff)
+		}
+	}
+	one.stop()
+	other.stop()
+	keys.Add(1) // while hardly anybody looks
+	until(t, func() bool { return len(of.spans()) == len(want)+1 })
+}
+
+// filled are offsets without those that are 0.
+func filled(o kafka.Offsets) kafka.Offsets {
+	out := kafka.Offsets{}
+	for topic, partitions := range o {
+		for n, at := range partitions {
+			if at > 0 {
+				out[topic] = map[int32]int64{n: at}
+			}
+		}
+	}
+	return out
+}
+
+// TestAStoreThatIsEvictedWhileItIsFilledIsNotWhole, until a time has passed without.
+func TestAStoreThatIsEvictedWhileItIsFilledIsNotWhole(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{"orders": {0: 5000}}}
+	keys := evicting(m)
+	of.evict = func(pass int) {
+		if pass <= 2 {
+			keys.Add(1)
+		}
+	}
+	p := newProcess(t, m, of, "one")
+	until(t, p.Whole)
+	if n := len(of.spans()); n != 3 {
+		t.Errorf("it was filled %d times, want 2 that came to nothing and one that did", n)
 	}
 }

@@ -25,6 +25,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			} else {
 				told = time.Now()
 			}
+			k.watchEvictions(ctx)
 		}
 		if err := k.look(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, redisstore.ErrLost) {
 			k.cfg.Log.Warn("looking after the store", "error", err)
@@ -144,6 +145,9 @@ func (k *Keeper) follow(stage redisstore.Stage, call string) {
 // begin is the first look of a process at a store that says it is whole. It is, unless the groups have committed more than it has: then it went back while nobody
 // was there to notice.
 func (k *Keeper) begin(ctx context.Context, name string) error {
+	if k.evicted(ctx) {
+		return k.cfg.Bulletin.Revoke(ctx)
+	}
 	gap, err := k.find(ctx, nil)
 	if err != nil {
 		return err
@@ -154,6 +158,26 @@ func (k *Keeper) begin(ctx context.Context, name string) error {
 	}
 	k.cfg.Log.Warn("the store has applied less than the groups have committed", "records", gap.records)
 	return k.cfg.Bulletin.Revoke(ctx)
+}
+
+// watchEvictions looks, while the store counts as whole, whether a server has dropped something of it.
+func (k *Keeper) watchEvictions(ctx context.Context) {
+	if k.Whole() && k.evicted(ctx) {
+		k.Lost()
+	}
+}
+
+// evicted says whether servers have dropped more than the store was filled after. Where they may not be asked that is said once: the store goes on as it is.
+func (k *Keeper) evicted(ctx context.Context) bool {
+	_, unmade, err := k.cfg.Bulletin.Evictions(ctx)
+	if err != nil && !k.untold && ctx.Err() == nil && !errors.Is(err, redisstore.ErrLost) {
+		k.cfg.Log.Warn("whether Redis drops keys for room is not known", "error", err)
+	}
+	k.untold = err != nil
+	if unmade {
+		k.cfg.Log.Error("Redis has dropped keys for room: set maxmemory-policy noeviction, and give it more memory", "alarm", "store_evicts")
+	}
+	return unmade
 }
 
 // lead tries to be the one who fills the store.

@@ -22,14 +22,19 @@ type repairing struct {
 	records int64
 	kept    int64
 	gap     gap
-	at      kafka.Offsets // up to where the store has everything
-	told    kafka.Offsets // up to where decisions were kept again
+	at      kafka.Offsets        // up to where the store has everything
+	told    kafka.Offsets        // up to where decisions were kept again
+	evicted redisstore.Evictions // before it began
+	unsure  bool                 // the marks may say too much
 }
 
 // repair fills the store. When it fails, somebody begins again, from the marks that stand by then.
 func (k *Keeper) repair(ctx context.Context) {
 	r := &repairing{Keeper: k, began: time.Now()}
 	name, err := r.run(k.cfg.Guard.Bind(ctx))
+	if err == nil && r.evicted != nil {
+		err = k.cfg.Bulletin.Accept(ctx, r.evicted)
+	}
 	if err == nil {
 		err = k.cfg.Bulletin.Declare(ctx, name)
 	}
@@ -59,6 +64,10 @@ func (r *repairing) run(ctx context.Context) (name string, err error) {
 	call := r.call
 	r.mu.Unlock()
 	name = call
+	if r.evicted, r.unsure, err = r.cfg.Bulletin.Evictions(ctx); err != nil {
+		r.cfg.Log.Debug("filling the store without knowing what was evicted", "error", err)
+	}
+	r.unsure = r.unsure || r.cfg.Bulletin.Cluster()
 	if fresh, err := r.fresh(ctx); err != nil || fresh {
 		return name, err
 	}
@@ -103,20 +112,34 @@ func (r *repairing) fresh(ctx context.Context) (bool, error) {
 	return none && len(r.reached) == 0, nil
 }
 
-// fill applies what there is while the lanes go on, until few records are left.
+// fill applies what there is while the lanes go on, until few records are left. When servers drop keys meanwhile, all of it is applied again after a while: it counts as
+// not whole for as long as they do.
 func (r *repairing) fill(ctx context.Context) error {
 	if _, err := r.enterStage(ctx, redisstore.Features); err != nil {
 		return err
 	}
-	for r.gap.records > enough {
-		if err := r.apply(ctx); err != nil {
+	for pass := 0; ; pass++ {
+		for r.gap.records > enough {
+			if err := r.apply(ctx); err != nil {
+				return err
+			}
+			if err := r.bound(ctx, nil); err != nil {
+				return err
+			}
+		}
+		now, more, err := r.cfg.Bulletin.More(ctx, r.evicted)
+		if err != nil || !more {
+			return nil //nolint:nilerr // not known, as where servers may not be asked
+		}
+		r.cfg.Log.Error("Redis drops keys while it is filled: set maxmemory-policy noeviction, and give it more memory", "alarm", "store_evicts", "pass", pass+1)
+		if err := pause(ctx, min(time.Second<<min(pass, 6), time.Minute)); err != nil {
 			return err
 		}
+		r.evicted, r.unsure, r.at, r.told = now, true, nil, nil
 		if err := r.bound(ctx, nil); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // finish applies the rest, with everybody stopped.
@@ -185,14 +208,14 @@ func raise(offsets kafka.Offsets, topic string, number int32, to int64) {
 	offsets[topic][number] = max(offsets[topic][number], to)
 }
 
-// bound finds out where the repair begins and ends. Of a cluster's servers one may have lost its part and the others nothing, the marks among them: so there everything is
-// applied again, at first.
+// bound finds out where the repair begins and ends. Of a cluster's servers one may have lost its part and the others nothing, the marks among them, and a server that
+// drops keys for room need not drop marks: so there everything is applied again, at first.
 func (r *repairing) bound(ctx context.Context, reached []redisstore.Mark) error {
 	g, err := r.find(ctx, reached)
 	if err != nil {
 		return err
 	}
-	if r.at == nil && r.cfg.Bulletin.Cluster() && len(g.ends) > 0 {
+	if r.at == nil && r.unsure && len(g.ends) > 0 {
 		none := marksAt(g.ends, 0)
 		for i := range none {
 			none[i].Next = 0
