@@ -77,6 +77,9 @@ func (w *world) plague(ctx context.Context, every time.Duration) {
 			return
 		case <-time.After(w.fate.between(0, 2*every)):
 		}
+		for w.progress.rests.Load() && ctx.Err() == nil {
+			pause(ctx, time.Second)
+		}
 		draw := w.fate.n(total)
 		at := 0
 		for draw >= faults[at].weight {
@@ -131,7 +134,8 @@ func (w *world) strikeCall(ctx context.Context) {
 	}
 	w.points.arm(s)
 	pause(ctx, 20*time.Second)
-	for _, h := range w.scorers { // if it has crashed
+	w.points.disarm(s) // or it would crash a process that nobody starts again
+	for _, h := range w.scorers {
 		if h.busy.TryLock() {
 			if h.process() == nil {
 				h.start()

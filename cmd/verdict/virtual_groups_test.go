@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"verdict/cmd/verdict/internal/virtual"
 )
 
 // sessions ends the sessions of members that are gone, which a real coordinator does by itself: in kfake a member whose connection broke just when its join was to be
@@ -18,6 +20,7 @@ func (w *world) sessions(ctx context.Context) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	suspect := map[string]time.Time{} // :: member → since when
+	waits := map[string]time.Time{}   // :: group → since when it waits for members to join
 	for ctx.Err() == nil {
 		pause(ctx, 4*time.Second)
 		asking, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -25,8 +28,10 @@ func (w *world) sessions(ctx context.Context) {
 		if err == nil {
 			for _, group := range groups.Sorted() {
 				w.expire(asking, client.Request, &group, suspect)
+				w.unlock(asking, client.Request, &group, waits)
 			}
 		}
+		w.progress.look(asking, w, admin)
 		cancel()
 	}
 }
@@ -58,6 +63,38 @@ func (w *world) expire(ctx context.Context, ask request, group *kadm.DescribedGr
 		w.journal.note("%s: %d members whose sessions are over are taken out", group.Group, len(leave.Members))
 		_, _ = ask(ctx, leave) // or the next time
 	}
+}
+
+// rebalanceTimeout is the client's: after it a group goes on without who has not joined.
+const rebalanceTimeout = time.Minute
+
+// unlock has a group begin anew that waits for its members longer than a real one ever does. kfake counts those that wait to join, and one that leaves while it waits
+// for its assignment is taken off that count (group.removeMember): from then on all of them together are one too few. Its deadline would set that right, but each of
+// them that asks again, which it does when its request was not answered for that long, puts it off.
+func (w *world) unlock(ctx context.Context, ask request, group *kadm.DescribedGroup, waits map[string]time.Time) {
+	since, waited := waits[group.Group]
+	switch {
+	case group.State != "PreparingRebalance":
+		delete(waits, group.Group)
+		return
+	case !waited:
+		waits[group.Group] = time.Now()
+		return
+	case time.Since(since) < rebalanceTimeout+5*time.Second:
+		return
+	}
+	w.journal.note("%s has waited for its members longer than Kafka does: it begins anew", group.Group)
+	delete(waits, group.Group)
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	leave.Group = group.Group
+	of := map[string]bool{}
+	for _, m := range group.Members {
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID = m.MemberID
+		leave.Members, of[m.ClientID] = append(leave.Members, member), true
+	}
+	_, _ = ask(ctx, leave)                                                    // or the next time
+	w.net.Cut(func(l virtual.Link) bool { return of[l.From] && toBroker(l) }) // who waits for an answer asks again
 }
 
 // alive says whether a process of this name runs.

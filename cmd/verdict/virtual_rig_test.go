@@ -41,6 +41,15 @@ func (p *points) arm(s *strike) {
 	p.armed = s
 }
 
+// disarm has a strike that still waits for its call wait no more.
+func (p *points) disarm(s *strike) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.armed == s {
+		p.armed = nil
+	}
+}
+
 // take returns the strike for a call, if one waits for it.
 func (p *points) take(point string) *strike {
 	p.mu.Lock()

@@ -54,7 +54,7 @@ func live(t *testing.T, seed uint64, span time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed)
 		line := w.live(span)
-		if t.Failed() {
+		if t.Failed() || os.Getenv("VERDICT_SHOW") != "" {
 			t.Logf("replay with: VERDICT_SEED=%d make virtual\n%s", seed, &w.journal)
 		}
 		t.Logf("seed=%d %s", seed, line)

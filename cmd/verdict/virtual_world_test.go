@@ -55,6 +55,7 @@ type world struct {
 	watch         *watcher
 	unwatch       context.CancelFunc // ends who looks after the groups
 	callers       callers
+	progress      *progress
 }
 
 const (
@@ -117,6 +118,15 @@ func (j *journal) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// keep keeps the processes' last words among the faults.
+func (j *journal) keep() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, line := range j.log[max(0, len(j.log)-15):] {
+		j.lines = append(j.lines, "    "+line)
+	}
+}
+
 func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -151,7 +161,7 @@ type running struct {
 // newWorld starts brokers and Redis.
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, seed: seed, dir: t.TempDir(), fate: newDice(seed, 1), oracle: oracle.New(oracle.Config{})}
+	w := &world{t: t, seed: seed, dir: t.TempDir(), fate: newDice(seed, 1), oracle: oracle.New(oracle.Config{}), progress: newProgress()}
 	w.journal.began, w.points.calls = time.Now(), map[string]int{}
 	jitter := newDice(seed, 2)
 	w.net = &virtual.Network{Latency: func(virtual.Link) time.Duration {
