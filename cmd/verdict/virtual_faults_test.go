@@ -5,6 +5,9 @@ package main_test
 import (
 	"context"
 	"errors"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,9 +27,10 @@ type fault struct {
 // longest is how long a fault lasts at most. What the features of terminals do not look at yet is longer ago than a few of them on end.
 const longest = 30 * time.Second
 
-// table is what goes wrong, by the ids of docs/reliability.md.
+// table is what goes wrong, by the ids of docs/reliability.md. VERDICT_FAULT=F23 has that go wrong alone.
 func table() []fault {
-	return []fault{
+	only := os.Getenv("VERDICT_FAULT")
+	return slices.DeleteFunc([]fault{
 		{"F01 crash of a scorer", 6, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), true) }},
 		{"F04 stop of a scorer", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), false) }},
 		{"F03 crash of an API process", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.anAPI(), true) }},
@@ -49,8 +53,11 @@ func table() []fault {
 		{"F20 Redis is silent", 3, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Hold: true}, false) }},
 		{"F20 Redis hears and does not answer", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Deaf: true}, false) }},
 		{"F21 replies of Redis are lost", 4, (*world).loseReplies},
+		{"F22 a reply of Redis that nobody asked for", 2, (*world).misplaceReplies},
+		{"F23 Redis is emptied", 1, (*world).emptyRedis},
 		{"F25 F26 Redis says no", 5, (*world).redisSays},
-	}
+		{"F34 a process's clock steps", 2, (*world).stepClock},
+	}, func(f fault) bool { return !strings.Contains(f.name, only) })
 }
 
 func toRedis(l virtual.Link) bool  { return l.To == redisAddress }
@@ -299,6 +306,31 @@ func (w *world) loseReplies(ctx context.Context) {
 	w.ruled(ctx, &virtual.Rule{On: toRedis, Break: func(reply bool, size int) (int, bool) {
 		return 0, reply && w.fate.chance(0.05)
 	}}, false)
+}
+
+// misplaceReplies has Redis answer now and then what nobody asked for, so that each later answer on the connection is that to another question. It stands before the
+// answers of a pipeline.
+func (w *world) misplaceReplies(ctx context.Context) {
+	odds := []float64{0.2, 0.01}[w.fate.n(2)]
+	w.ailing.babble(func() bool { return w.fate.chance(odds) })
+	pause(ctx, w.fate.between(time.Second, longest))
+	w.ailing.babble(nil)
+}
+
+// emptyRedis takes all that Redis has, under load.
+func (w *world) emptyRedis(context.Context) { w.redis.FlushAll() }
+
+// stepClock has the clock of a scorer's lanes be up to an hour off for a while.
+func (w *world) stepClock(ctx context.Context) {
+	r := w.aScorer().process()
+	if r == nil {
+		return
+	}
+	by := w.fate.between(-time.Hour, time.Hour)
+	w.journal.note("that of %s by %s", r.name, by.Round(time.Second))
+	r.skew.Store(int64(by))
+	pause(ctx, w.fate.between(time.Second, longest))
+	r.skew.Store(0)
 }
 
 // slowNetwork makes every way longer for a while.

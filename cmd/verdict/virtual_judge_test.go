@@ -109,13 +109,26 @@ func (o *watcher) missing(inputs []oracle.Input) (n int) {
 	return n
 }
 
-// perPartition is of how many inputs of each partition something came.
+// flagged are the decisions that say that they lacked something.
+func (o *watcher) flagged() (out []consumer.Kept) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, text := range o.first {
+		if d, err := schemas.DecodeDecision(text); err == nil && len(d.Degraded) > 0 {
+			out = append(out, consumer.Kept{ID: schemas.OrderID(id), Record: text})
+		}
+	}
+	return out
+}
+
+// perPartition is up to where something came of each partition's inputs.
 func (o *watcher) perPartition() map[oracle.Place]int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := map[oracle.Place]int64{}
 	for at := range o.done {
-		n[oracle.Place{Topic: at.Topic, Partition: at.Partition}]++
+		of := oracle.Place{Topic: at.Topic, Partition: at.Partition}
+		n[of] = max(n[of], at.Offset+1)
 	}
 	return n
 }
@@ -173,19 +186,23 @@ func orderOf(value []byte) string {
 	return order.ID
 }
 
-// quiet waits until something came of every input and the scorers have committed all.
+// quiet waits until something came of every input and the scorers have committed all, or until nothing has changed for longer than anything takes.
 func (w *world) quiet(ctx context.Context, inputs []oracle.Input) error {
 	began := time.Now()
+	last, since := "", began
 	for {
 		missing, behind := w.watch.missing(inputs), w.behind(ctx)
 		if missing == 0 && behind == "" {
 			w.journal.note("quiet after %s", time.Since(began).Round(time.Millisecond))
 			return nil
 		}
-		if time.Since(began) > 10*time.Minute {
-			return fmt.Errorf("after 10 minutes without a fault %d of %d inputs have come to nothing, and the groups have not committed all: %s", missing, len(inputs), behind)
+		if now := fmt.Sprint(missing, behind); now != last {
+			last, since = now, time.Now()
 		}
-		pause(ctx, time.Second)
+		if time.Since(since) > 4*time.Minute {
+			return fmt.Errorf("for 4 minutes without a fault %d of %d inputs have come to nothing, and the groups have not committed all: %s", missing, len(inputs), behind)
+		}
+		pause(ctx, min(time.Second+time.Since(since)/10, 10*time.Second))
 	}
 }
 
@@ -291,6 +308,7 @@ type again struct {
 
 	world   *world
 	decided time.Time
+	told    int // decisions that differ
 }
 
 func (a *again) Poll(ctx context.Context) (*consumer.Batch, error) {
@@ -310,10 +328,19 @@ func (a *again) Poll(ctx context.Context) (*consumer.Batch, error) {
 
 func (a *again) Publish(_ context.Context, messages []consumer.Message) error {
 	for _, m := range messages {
-		if m.To == consumer.Decisions {
-			if err := a.world.oracle.Recomputed(m.Value); err != nil {
-				return err
-			}
+		if m.To != consumer.Decisions {
+			continue
+		}
+		if err := a.world.oracle.Recomputed(m.Value); err != nil {
+			return err
+		}
+		d, err := schemas.DecodeDecision(m.Value)
+		if err != nil {
+			return err
+		}
+		if first := a.world.watch.decision(string(d.OrderID)); first != nil && !bytes.Equal(first, m.Value) && a.told < 3 {
+			a.told++
+			a.world.t.Logf("decided was\n  %s\nand again it is\n  %s", first, m.Value)
 		}
 	}
 	return nil
@@ -336,7 +363,7 @@ func (w *world) compare(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	other := w.serveRedis("127.0.0.1:6380")
+	_, other := w.serveRedis("127.0.0.1:6380")
 	defer other()
 	clean := w.dial("judge", "127.0.0.1:6380")
 	defer clean.Close()
@@ -345,6 +372,9 @@ func (w *world) compare(ctx context.Context) error {
 		return err
 	}
 	ledger := consumer.NewRedisLedger(clean, consumer.RedisLedgerConfig{Prefix: w.cfg.Redis.Prefix, Keep: w.cfg.State.Decisions, Timeout: time.Second})
+	if _, err := ledger.First(ctx, w.watch.flagged()); err != nil { // they stand: what was lost when they were made is not lost now
+		return err
+	}
 	if err := w.again(ctx, h, store, ledger); err != nil {
 		return fmt.Errorf("deciding again in a Redis: %w", err)
 	}

@@ -74,8 +74,32 @@ func (f *stranger) run(ctx context.Context, rate float64) {
 	}
 }
 
-// close writes what is left to be written.
+// undo writes orders in transactions that are aborted, until ctx ends: they never were.
+func (f *stranger) undo(ctx context.Context) {
+	dice := newDice(f.w.seed, 5)
+	for n := 0; ctx.Err() == nil; {
+		client := f.w.client("feeder", kgo.TransactionalID("undone"), kgo.TransactionTimeout(10*time.Second), kgo.RecordDeliveryTimeout(10*time.Second))
+		for failed := false; !failed && ctx.Err() == nil; {
+			failed = client.BeginTransaction() != nil
+			for range 1 + dice.n(3) {
+				n++
+				text := orderText(fmt.Sprint("undone", n), time.Now(), fmt.Sprint("hot", dice.n(hotCustomers)), fmt.Sprint("t", dice.n(terminals)), 1+dice.n(200))
+				client.Produce(ctx, &kgo.Record{Topic: f.w.cfg.Kafka.Topics.Orders, Key: fmt.Append(nil, "undone", n), Value: []byte(text)}, nil)
+			}
+			ending, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+			failed = client.Flush(ending) != nil || client.EndTransaction(ending, kgo.TryAbort) != nil || failed
+			cancel()
+			pause(ctx, dice.between(0, 40*time.Second))
+		}
+		client.Close() // a transaction that could not be ended is over when its time is
+	}
+}
+
+// close writes what is left to be written, and an order to each partition: what transactions left lies behind no other record then, where nobody commits.
 func (f *stranger) close() {
+	for i := range 24 {
+		f.send(f.w.cfg.Kafka.Topics.Orders, fmt.Sprint("last", i), orderText(fmt.Sprint("last", i), time.Now(), fmt.Sprint("last", i), "t0", 1))
+	}
 	for _, l := range f.labels {
 		f.send(f.w.cfg.Kafka.Topics.Labels, l.id, l.text)
 	}

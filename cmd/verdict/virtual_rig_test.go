@@ -74,6 +74,7 @@ func (p *points) rig(h *host, r *running) main.Rig {
 		of.Store = &pointedStore{at, of.Store}
 		of.Extractor = extract(of.Store)
 		of.Ledger = &pointedLedger{at, of.Ledger}
+		of.Now = func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) }
 	}
 }
 
@@ -180,6 +181,8 @@ type ailment struct {
 	write bool        // guarded by mu: of commands that write alone
 	of    func() bool // guarded by mu: of which of them
 	said  int         // guarded by mu
+
+	babbles func() bool // guarded by mu: before which pipelines it answers what nobody asked for
 }
 
 // fall makes Redis ail until it is made well.
@@ -191,11 +194,21 @@ func (a *ailment) fall(says string, write bool, of func() bool) {
 
 func (a *ailment) well() { a.fall("", false, nil) }
 
+// babble makes Redis answer what nobody asked for, until of is nil.
+func (a *ailment) babble(of func() bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.babbles = of
+}
+
 // reads are the commands that a Redis without room, or one that is a replica, obeys all the same.
-const reads = " GET GETRANGE MGET HGET HGETALL HMGET HSCAN ZRANGE ZRANGEBYSCORE ZREVRANGE ZCOUNT ZCARD ZSCORE SMEMBERS SCAN TYPE TTL PTTL EXISTS PING TIME INFO HELLO AUTH SELECT CLIENT DBSIZE "
+const reads = " GET GETRANGE MGET HGET HGETALL HMGET HSCAN ZRANGE ZRANGEBYSCORE ZREVRANGE ZCOUNT ZCARD ZSCORE SMEMBERS SCAN TYPE TTL PTTL EXISTS PING TIME INFO HELLO AUTH SELECT CLIENT DBSIZE ECHO "
 
 func (a *ailment) hook(c *server.Peer, command string, _ ...string) bool {
 	a.mu.Lock()
+	if command == "ECHO" && a.babbles != nil && a.babbles() {
+		c.WriteBulk("of another")
+	}
 	says := a.says
 	if says == "" || a.write && strings.Contains(reads, " "+command+" ") || !a.of() {
 		a.mu.Unlock()

@@ -27,7 +27,7 @@ const longestStand = 2*time.Minute + 30*time.Second
 
 // progress looks after how far each partition of orders is.
 type progress struct {
-	done  map[oracle.Place]int64 // :: topic and partition → inputs of which something came
+	done  map[oracle.Place]int64 // :: topic and partition → up to where something came of its inputs
 	since map[oracle.Place]time.Time
 	told  map[oracle.Place]bool
 	rests atomic.Bool // no fault is to begin

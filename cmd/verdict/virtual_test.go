@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -51,6 +52,7 @@ func live(t *testing.T, seed uint64, span time.Duration) {
 	t.Helper()
 	signals() // outside of the bubble: what it starts never ends
 	began := time.Now()
+	defer deadline(seed)()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed)
 		line := w.live(span)
@@ -60,6 +62,19 @@ func live(t *testing.T, seed uint64, span time.Duration) {
 		t.Logf("seed=%d %s", seed, line)
 	})
 	t.Logf("seed=%d real=%s", seed, time.Since(began).Round(time.Millisecond))
+}
+
+// hang is after how much real time a seed is said to hang: one takes some seconds, on a machine that does nothing else.
+const hang = 20 * time.Minute
+
+// deadline ends the process, with all its goroutines, when it is not called off in time: where a lock is held across a wait, or something asks again and again without
+// a pause, no time passes in a bubble, and it would never end.
+func deadline(seed uint64) (off func()) {
+	timer := time.AfterFunc(hang, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("seed %d hangs: in %s of real time it has not ended. Replay with: VERDICT_SEED=%d make virtual", seed, hang, seed))
+	})
+	return func() { timer.Stop() }
 }
 
 // signals starts the goroutine that os/signal keeps for ever.
@@ -119,6 +134,7 @@ func (w *world) suffer(span time.Duration, feed *stranger, orders, asks float64,
 	var load sync.WaitGroup
 	load.Go(func() { feed.run(busy, orders) })
 	load.Go(func() { w.call(busy, asks) })
+	load.Go(func() { feed.undo(busy) })
 	w.plague(busy, every)
 	w.heal()
 	load.Wait()

@@ -46,6 +46,7 @@ type world struct {
 	brokers *kfake.Cluster // guarded by mu
 
 	endRedis func()
+	redis    *miniredis.Miniredis
 	ailing   ailment // what Redis says instead of obeying
 	points   points  // where a lane's calls fail
 
@@ -156,6 +157,7 @@ type running struct {
 	done    chan struct{}
 	err     error // when done
 	crashed bool
+	skew    atomic.Int64 // nanoseconds that its lanes' clock is off
 }
 
 // newWorld starts brokers and Redis.
@@ -229,13 +231,13 @@ func (w *world) cluster() *kfake.Cluster {
 
 // startRedis starts the Redis of the processes.
 func (w *world) startRedis() {
-	w.endRedis = w.serveRedis(redisAddress, w.ailing.hook)
+	w.redis, w.endRedis = w.serveRedis(redisAddress, w.ailing.hook)
 }
 
 // serveRedis serves a miniredis on the network, until what it returns is called. A wire of the network holds what is written to it: the server's own pipe holds
 // nothing, and deadlocks when a pipeline is long.
-func (w *world) serveRedis(address string, hooks ...server.Hook) (end func()) {
-	m := miniredis.NewMiniRedis()
+func (w *world) serveRedis(address string, hooks ...server.Hook) (m *miniredis.Miniredis, end func()) {
+	m = miniredis.NewMiniRedis()
 	first, err := m.Dial() // makes the server
 	if err != nil {
 		w.t.Fatal(err)
@@ -276,7 +278,7 @@ func (w *world) serveRedis(address string, hooks ...server.Hook) (end func()) {
 			}
 		}
 	}()
-	return func() { close(over); aging.Stop(); _ = l.Close(); m.Close() }
+	return m, func() { close(over); aging.Stop(); _ = l.Close(); m.Close() }
 }
 
 const agingStep = 30 * time.Second
