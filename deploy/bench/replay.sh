@@ -9,27 +9,10 @@
 # (LIVE=0: without); PACE=0 orders a second of the replay beside them (0: as fast as it goes).
 set -euo pipefail
 
-here=$(cd "$(dirname "$0")/../.." && pwd)
-say() { printf 'bench: %s\n' "$*" >&2; }
 : "${VERDICT_SHARED:?names the folder with data/handbook}"
-if [ -z "${VERDICT_BENCH_INSIDE:-}" ]; then
-  export VERDICT_BENCH_INSIDE=1 VERDICT_REDIS_MAXMEMORY=${VERDICT_REDIS_MAXMEMORY:-6gb}
-  exec "$here/deploy/dev/broker.sh" "$here/deploy/bench/replay.sh" "$@"
-fi
+name=bench
+source "$(dirname "$0")/common.sh"
 : "${ROUNDS:=3}" "${PANDAS:=1}" "${RATE:=200}" "${LENGTH:=20}" "${LIVE:=3}" "${PACE:=0}"
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/verdict-replay.XXXXXX")
-pids=()
-finish() {
-  local code=$?
-  trap - EXIT
-  if [ ${#pids[@]} -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; fi
-  rm -rf "$work"
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 data=$VERDICT_SHARED/data/handbook example=$here/deploy/example
 zcat "$data/orders.jsonl.gz" >"$work/orders.jsonl"

@@ -15,15 +15,8 @@
 #   OUT=DIR                    default out/bench-TIME
 set -euo pipefail
 
-here=$(cd "$(dirname "$0")/../.." && pwd)
-say() { printf 'bench: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
-
-if [ -z "${VERDICT_BENCH_INSIDE:-}" ]; then
-  # Orders of the last minutes all stand in Redis, each with its decision: more than the tests leave there.
-  export VERDICT_BENCH_INSIDE=1 VERDICT_REDIS_MAXMEMORY=${VERDICT_REDIS_MAXMEMORY:-6gb}
-  exec "$here/deploy/dev/broker.sh" "$here/deploy/bench/run.sh" "$@"
-fi
+name=bench
+source "$(dirname "$0")/common.sh"
 
 if [ -n "${QUICK:-}" ]; then
   : "${ROUNDS:=1}" "${LENGTH:=3}" "${RAMP:=1000:5000:2000}" "${RAMP_LENGTH:=2}" "${PEER_RAMP:=200:600:200}" "${LONG:=5}" "${JVM:=5}"
@@ -34,18 +27,6 @@ if [ -z "${ORDERS:-}" ] && [ -n "${VERDICT_SHARED:-}" ]; then ORDERS=$VERDICT_SH
 source=(--generate); [ -z "${ORDERS:-}" ] || source=(--orders "$ORDERS")
 
 mkdir -p "$OUT"
-work=$(mktemp -d "${TMPDIR:-/tmp}/verdict-bench.XXXXXX")
-pids=()
-finish() {
-  local code=$?
-  trap - EXIT
-  if [ ${#pids[@]} -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; fi
-  rm -rf "$work"
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 # --- what is measured ---
 
