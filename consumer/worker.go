@@ -188,11 +188,12 @@ func (w *Worker) repeat(ctx, drained context.Context, batch *Batch) error {
 	}
 }
 
-// backoff doubles from 10 ms to 5 s, with up to half of it left to chance so that workers do not come back in step. The first tries follow soon: what fails most
-// often is one reply that was late, and callers wait.
+// backoff doubles from 10 ms to a second, with up to half of it left to chance so that workers do not come back in step. The first tries follow soon: what fails most
+// often is one reply that was late, and callers wait. It stays at a second: of a server that comes and goes no moment should be slept through, and a try that fails
+// costs next to nothing.
 func backoff(try int) time.Duration {
-	d := 10 * time.Millisecond << min(try, 9)
-	d = min(d, 5*time.Second)
+	d := 10 * time.Millisecond << min(try, 7)
+	d = min(d, time.Second)
 	return d - rand.N(d/2) //nolint:gosec // spreads load, keeps no secret
 }
 

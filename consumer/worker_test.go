@@ -114,6 +114,36 @@ func TestAFaultAtAnyCallChangesNoDecision(t *testing.T) {
 	}
 }
 
+// away is a store that is away for a while.
+type away struct {
+	preprocess.Store
+
+	until time.Time // zero: an hour from the first call on
+	back  time.Time // when a call was let through
+}
+
+func (a *away) Exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
+	if a.until.IsZero() {
+		a.until = time.Now().Add(time.Hour)
+	}
+	if time.Now().Before(a.until) {
+		return errFault
+	}
+	a.back = time.Now()
+	return a.Store.Exchange(ctx, visits, see)
+}
+
+func TestALongOutageIsOverForAStepWithinASecondOfItsEnd(t *testing.T) {
+	w := newWorld(t)
+	store := &away{Store: w.store.inner}
+	w.store.inner = store
+	w.order("a", "c1", 50, 10)
+	w.run()
+	if took := store.back.Sub(store.until); took > time.Second || len(w.decisions()) != 1 {
+		t.Errorf("%d decided, the first %s after the end of an outage", len(w.decisions()), took)
+	}
+}
+
 // partly is a store that does the first call in part, all but its first visit, and then reports failure: as one that has lost what the call did before it learned
 // that the rest of it was lost.
 type partly struct {
