@@ -206,16 +206,44 @@ func (b *batch) readClaims() error {
 	return nil
 }
 
-// disclaim gives up the claims that the first pipeline has made on a server that it found to have lost what was written before. An order that is lost there may have
-// held an id of which this batch has a copy: it is to hold it again when it is read once more. That this fails can only have the copy hold it.
+// disclaim takes back what the first pipeline has written on a server that it found to have lost what was written before: points, and claims on ids. An order that
+// is lost there may have held an id of which this batch has a copy: when it is read once more it is to hold it again, and to find no point of the copy in its place.
+// What visits had written before, whose claims stood, stays. That this fails leaves no more behind than a process that dies here.
 func (b *batch) disclaim(ctx context.Context) {
 	b.next()
+	var made []any // keys of claims
+	place := 0
 	for i := range b.visits {
-		if _, held, err := bulk(b.claims[i]); err == nil && !held { // one that was not sent has no reply
-			b.do(ctx, "del", b.store.claimKey(b.visits[i].ID))
+		v := &b.visits[i]
+		columns := b.places[place : place+len(v.Asks)]
+		place += len(v.Asks)
+		value, held, err := bulk(b.claims[i])
+		if err != nil { // one that was not sent has no reply
+			continue
 		}
+		if c, _ := readClaim(value); held && c.arrival == v.Arrival {
+			continue
+		}
+		if !held {
+			made = append(made, b.store.claimKey(v.ID))
+		}
+		b.dropBlind(ctx, v, columns)
+	}
+	for _, key := range made {
+		b.do(ctx, "del", key)
 	}
 	_ = b.store.exec(unbound(ctx), len(b.visits), b.cmds)
+}
+
+// dropBlind queues that the points go which a visit has added blind.
+func (b *batch) dropBlind(ctx context.Context, v *preprocess.Visit, columns []*column) {
+	for j, c := range columns {
+		if ask := &v.Asks[j]; c.blind(ask) {
+			at := len(b.bytes)
+			b.bytes = appendPoint(b.bytes, v, ask)
+			b.do(ctx, "zrem", c.key, b.member(at))
+		}
+	}
 }
 
 // holds says whether a visit holds its id.
@@ -265,14 +293,10 @@ func (b *batch) takeBack(ctx context.Context) {
 	place := 0
 	for i := range b.visits {
 		v := &b.visits[i]
-		for j := range v.Asks {
-			c := b.places[place]
-			place++
-			if ask := &v.Asks[j]; !b.holds(i) && c.blind(ask) {
-				at := len(b.bytes)
-				b.bytes = appendPoint(b.bytes, v, ask)
-				b.do(ctx, "zrem", c.key, b.member(at))
-			}
+		columns := b.places[place : place+len(v.Asks)]
+		place += len(v.Asks)
+		if !b.holds(i) {
+			b.dropBlind(ctx, v, columns)
 		}
 	}
 }

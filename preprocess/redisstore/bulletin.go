@@ -176,7 +176,8 @@ func (b *Bulletin) Lead(ctx context.Context, stage Stage, call string, term time
 	return true, nil
 }
 
-// Leave gives the repair up, done or not. It is called by who has it.
+// Leave gives the repair up, done or not. It is called by who has it, or who knows that what the store says of one is of before a loss; that another has just begun
+// one anew, and two have it then, is harmless (Lead).
 func (b *Bulletin) Leave(ctx context.Context) error {
 	var p pipeline
 	p.do(ctx, "del", b.prefix+repairKey)
@@ -263,13 +264,13 @@ func (b *Bulletin) Marks(ctx context.Context, of []Mark) ([]Mark, error) {
 		cmds[i] = p.raw(ctx, "get", b.markKey(&of[i]))
 	}
 	if err := b.exec(ctx, &p); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMark, err)
+		return nil, fmt.Errorf("reading up to where partitions were applied: %w", err)
 	}
 	var out []Mark
 	for i := range of {
 		text, found, err := bulk(cmds[i])
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errMark, err)
+			return nil, fmt.Errorf("reading up to where partitions were applied: %w", err)
 		}
 		if !found {
 			continue

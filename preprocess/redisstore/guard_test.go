@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,8 +67,8 @@ func TestEmptiedStoreIsNoticedByTheCallThatReadsIt(t *testing.T) {
 	}
 }
 
-// TestACallThatNoticesALossLeavesNoClaim: it has a copy of an order that was lost, and the order is to hold its id again.
-func TestACallThatNoticesALossLeavesNoClaim(t *testing.T) {
+// TestACallThatNoticesALossLeavesNeitherClaimNorPoint: it has a copy of an order that was lost, and the order is to hold its id again.
+func TestACallThatNoticesALossLeavesNeitherClaimNorPoint(t *testing.T) {
 	for _, server := range servers {
 		t.Run(server.name, func(t *testing.T) {
 			cfg := server.start(t)
@@ -82,6 +83,17 @@ func TestACallThatNoticesALossLeavesNoClaim(t *testing.T) {
 				t.Fatalf("what is left of an emptied store is taken, with the error %v", err)
 			}
 			bound := g.guard.Bind(t.Context())
+			for _, v := range []preprocess.Visit{visit(3, 3), first, again} {
+				found, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{v})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, view := range found[0].Views {
+					if slices.ContainsFunc(view.Points, func(p preprocess.Point) bool { return p.Arrival == again.Arrival }) {
+						t.Errorf("there is a point of the copy: %v", view.Points)
+					}
+				}
+			}
 			for _, v := range []preprocess.Visit{first, again} {
 				if found, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{v}); err != nil || found[0].First != first.Arrival {
 					t.Errorf("%v holds the id, %v; want %v", found, err, first.Arrival)

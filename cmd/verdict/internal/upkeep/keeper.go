@@ -57,6 +57,8 @@ type Keeper struct {
 	whole     string                        // guarded by mu, as all of it: the name under which the store is whole; "" while it lacks something or is not known
 	stage     redisstore.Stage              // of the repair under way; "" without one
 	call      string                        // of that stage
+	calls     []string                      // of the last stages that this process has heard of
+	void      []string                      // those that it had heard of when something was lost: they are of a repair that is lost too
 	leads     bool                          // this process fills the store
 	stop      context.CancelFunc            // ends that
 	broken    bool                          // the store has lost something, and the others do not know yet
@@ -99,7 +101,7 @@ func New(cfg Config) *Keeper {
 // Lost is told by the guard, which holds its own lock: nothing of the guard is to be called with mu held.
 func (k *Keeper) Lost() {
 	k.mu.Lock()
-	k.broken, k.whole = true, ""
+	k.broken, k.whole, k.void = true, "", slices.Clone(k.calls)
 	k.change()
 	k.mu.Unlock()
 	k.wakeUp()
@@ -109,6 +111,18 @@ func (k *Keeper) wakeUp() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
+	}
+}
+
+// manyCalls is how many calls are remembered: those of some repairs.
+const manyCalls = 32
+
+// enters notes the stage of the repair under way. The caller holds mu.
+func (k *Keeper) enters(stage redisstore.Stage, call string) {
+	k.stage, k.call = stage, call
+	k.calls = append(k.calls, call)
+	if len(k.calls) > manyCalls {
+		k.calls = slices.Clone(k.calls[1:])
 	}
 }
 
@@ -156,7 +170,7 @@ func (k *Keeper) admit(step context.Context) (bound context.Context, stale bool,
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	stale = k.whole == ""
-	if stale && (k.stage != redisstore.Features || k.broken || k.cfg.Wait) {
+	if stale && (k.stage != redisstore.Features || k.broken || slices.Contains(k.void, k.call) || k.cfg.Wait) {
 		return nil, true, k.changed
 	}
 	k.working++

@@ -209,6 +209,34 @@ func TestAnotherProcessGoesOnWithARepair(t *testing.T) {
 	}
 }
 
+// TestNobodyDecidesByARepairThatWasLost: the store loses something while it is filled, and what it says of that repair is of before. First decisions that were kept
+// again may be gone, so nothing is decided until they were once more.
+func TestNobodyDecidesByARepairThatWasLost(t *testing.T) {
+	begun := make(chan struct{})
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{"orders": {0: 5000}}, applying: begun}
+	newProcess(t, m, of, "one")
+	<-begun
+	other := newProcess(t, m, of, "other")
+	if stale, err := other.step(t, of, 5010); !stale || err != nil {
+		t.Fatalf("a step meanwhile: stale %v, %v", stale, err)
+	}
+	times := func() int {
+		of.mu.Lock()
+		defer of.mu.Unlock()
+		return len(of.kept)
+	}
+	before := times()
+	m.Del("verdict:fence:{18}:other") // the server went back: by this counter, and not to before the repair
+	pipe := other.client.Pipeline()
+	pipe.Exists(t.Context(), "state")
+	if _, err := pipe.Exec(t.Context()); err != nil && !errors.Is(err, redisstore.ErrLost) { // unless the process has noticed by itself
+		t.Fatal(err)
+	}
+	if _, err := other.step(t, of, 5020); err != nil || times() == before {
+		t.Errorf("a step after the loss: %v; decisions were kept again %d times, before it %d", err, times(), before)
+	}
+}
+
 // TestOrdersAreDecidedWhileAStoreIsFilled that lacks much, and said to be stale.
 func TestOrdersAreDecidedWhileAStoreIsFilled(t *testing.T) {
 	begun := make(chan struct{})

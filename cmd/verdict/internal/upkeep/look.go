@@ -75,6 +75,10 @@ func (k *Keeper) look(ctx context.Context) error {
 		if err := k.cfg.Bulletin.Revoke(ctx); err != nil {
 			return err
 		}
+		// What the store says of a repair may be of before: who decided on by its stage would find first decisions gone that it had kept again.
+		if err := k.cfg.Bulletin.Leave(ctx); err != nil {
+			return err
+		}
 		k.cfg.Log.Warn("the store has lost something: it will be filled again from the topics", "decided_meanwhile", !k.cfg.Wait)
 		k.set(func() { k.broken = false })
 	}
@@ -139,7 +143,7 @@ func (k *Keeper) follow(stage redisstore.Stage, call string) {
 		return
 	}
 	k.cfg.Metrics.Whole.Set(0)
-	k.set(func() { k.whole, k.stage, k.call = "", stage, call })
+	k.set(func() { k.whole = ""; k.enters(stage, call) })
 }
 
 // begin is the first look of a process at a store that says it is whole. It is, unless the groups have committed more than it has: then it went back while nobody
@@ -189,7 +193,7 @@ func (k *Keeper) lead(ctx context.Context) error {
 	}
 	k.cfg.Metrics.Whole.Set(0)
 	ctx, cancel := context.WithCancel(ctx)
-	k.set(func() { k.leads, k.stop, k.whole, k.stage, k.call = true, cancel, "", redisstore.Gather, call })
+	k.set(func() { k.leads, k.stop, k.whole = true, cancel, ""; k.enters(redisstore.Gather, call) })
 	go func() {
 		defer cancel()
 		k.repair(ctx)
@@ -241,7 +245,7 @@ func (k *Keeper) resign(ctx context.Context) error {
 // enterStage begins a stage of the repair that this process leads, and returns its call.
 func (k *Keeper) enterStage(ctx context.Context, stage redisstore.Stage) (call string, err error) {
 	call = rand.Text()
-	k.set(func() { k.stage, k.call = stage, call })
+	k.set(func() { k.enters(stage, call) })
 	return call, k.renew(ctx)
 }
 
