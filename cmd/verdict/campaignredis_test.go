@@ -62,13 +62,15 @@ func emptyRedis(empty func(c *campaign)) func(*testing.T, context.Context, *camp
 }
 
 // failOver has the primary die and its replica take its place, again and again. The replica has not heard what the primary did in its last second: the network
-// between the two held it back. What died comes back as the replica of the other.
-func failOver(t *testing.T, _ context.Context, c *campaign) {
-	t.Helper()
-	c.failOver(t) //nolint:contextcheck // servers and links live as long as the test
+// between the two held it back. What died comes back as the replica of the other. The next one dies when the store has everything again, or without regard to that.
+func failOver(patient bool) func(*testing.T, context.Context, *campaign) {
+	return func(t *testing.T, _ context.Context, c *campaign) {
+		t.Helper()
+		c.failOver(t, patient) //nolint:contextcheck // servers and links live as long as the test
+	}
 }
 
-func (c *campaign) failOver(t *testing.T) {
+func (c *campaign) failOver(t *testing.T, patient bool) {
 	t.Helper()
 	ctx := t.Context()
 	primary, replica := c.redis, redistest.Start(t, redisArgs()...)
@@ -76,6 +78,9 @@ func (c *campaign) failOver(t *testing.T) {
 	for c.writing() {
 		between := newLink(t, redistest.FreeAddr(t), primary.Addr())
 		follow(t, replica, between)
+		if patient {
+			c.whole(t, ctx)
+		}
 		rest(ctx, c.pace/2+rand.N(c.pace))
 		if !c.writing() {
 			break
