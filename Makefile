@@ -20,7 +20,7 @@ CAMPAIGN ?= 100000
 FAULT    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint tools race bench fuzz golden virtual broker campaign up down build image vuln sbom
+.PHONY: help demo test check fmt lint tools race bench fuzz golden virtual planted broker campaign up down build image vuln sbom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ SEEDS ?= 20
 
 virtual: ## the whole of verdict on virtual time, with faults everywhere: SEEDS seeds (default 20), or the one that VERDICT_SEED names
 	VERDICT_SEEDS=$${VERDICT_SEEDS:-$(SEEDS)} go test -tags synctests -count=1 -timeout 60m -run '^TestVirtual' -v ./cmd/verdict
+
+planted: ## builds the virtual layer with each planted bug (bug_*) and wants to see it red: some minutes
+	VERDICT_PLANTED=1 go test -tags synctests -count=1 -timeout 60m -run '^TestVirtualIsRedWithEachPlantedBug$$' -v ./cmd/verdict
 
 broker: ## the tests that want a real Kafka and a real Redis (deploy/dev/broker.sh starts and ends them, or says what is missing)
 	deploy/dev/broker.sh go test -count=1 -timeout 20m $(BROKER_PKG)

@@ -164,7 +164,7 @@ func (w *world) inputs(ctx context.Context, f *stranger) (out []oracle.Input, er
 			return nil, err
 		}
 		for _, r := range batch.Records {
-			if r.Stream == consumer.Labels {
+			if r.Stream == consumer.Labels || neverWas(&r) {
 				continue
 			}
 			in := oracle.Input{Place: oracle.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, Key: string(r.Key), Time: r.Time, Fate: f.fateOf(string(r.Value))}
@@ -176,6 +176,9 @@ func (w *world) inputs(ctx context.Context, f *stranger) (out []oracle.Input, er
 		}
 	}
 }
+
+// neverWas says whether a record is of a transaction that was aborted. Who reads committed records does not see those, but kfake forgets some of them in a life of hours.
+func neverWas(r *consumer.Record) bool { return strings.HasPrefix(orderOf(r.Value), undone) }
 
 // orderOf is the id of an order that was written as orderText has it.
 func orderOf(value []byte) string {
@@ -316,6 +319,7 @@ func (a *again) Poll(ctx context.Context) (*consumer.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	batch.Records = slices.DeleteFunc(batch.Records, func(r consumer.Record) bool { return neverWas(&r) })
 	for _, r := range batch.Records {
 		if first := a.world.watch.decision(orderOf(r.Value)); first != nil && r.Stream == consumer.Orders {
 			if d, err := schemas.DecodeDecision(first); err == nil {
@@ -338,7 +342,7 @@ func (a *again) Publish(_ context.Context, messages []consumer.Message) error {
 		if err != nil {
 			return err
 		}
-		if first := a.world.watch.decision(string(d.OrderID)); first != nil && !bytes.Equal(first, m.Value) && a.told < 3 {
+		if first := a.world.watch.decision(string(d.OrderID)); first != nil && !bytes.Equal(first, m.Value) && a.told < 3 && !bytes.Contains(first, []byte(`"features_stale"`)) {
 			a.told++
 			a.world.t.Logf("decided was\n  %s\nand again it is\n  %s", first, m.Value)
 		}

@@ -74,6 +74,9 @@ func (f *stranger) run(ctx context.Context, rate float64) {
 	}
 }
 
+// undone is what the ids of orders begin with that never were.
+const undone = "undone"
+
 // undo writes orders in transactions that are aborted, until ctx ends: they never were.
 func (f *stranger) undo(ctx context.Context) {
 	dice := newDice(f.w.seed, 5)
@@ -83,7 +86,7 @@ func (f *stranger) undo(ctx context.Context) {
 			failed = client.BeginTransaction() != nil
 			for range 1 + dice.n(3) {
 				n++
-				text := orderText(fmt.Sprint("undone", n), time.Now(), fmt.Sprint("hot", dice.n(hotCustomers)), fmt.Sprint("t", dice.n(terminals)), 1+dice.n(200))
+				text := orderText(fmt.Sprint(undone, n), time.Now(), fmt.Sprint("hot", dice.n(hotCustomers)), fmt.Sprint("t", dice.n(terminals)), 1+dice.n(200))
 				client.Produce(ctx, &kgo.Record{Topic: f.w.cfg.Kafka.Topics.Orders, Key: fmt.Append(nil, "undone", n), Value: []byte(text)}, nil)
 			}
 			ending, cancel := context.WithTimeout(context.Background(), 15*time.Second)
@@ -230,8 +233,6 @@ type callers struct {
 // answered is what a caller was told.
 type answered struct {
 	id     string
-	host   *host
-	of     *running
 	status int // 0: no answer
 	body   []byte
 	wait   time.Duration // that it preferred
@@ -266,7 +267,7 @@ func (w *world) call(ctx context.Context, rate float64) {
 
 // ask sends one order and keeps what its caller is told.
 func (w *world) ask(client *http.Client, host *host, id, text string, wait time.Duration) {
-	a := answered{id: id, host: host, of: host.process(), wait: wait}
+	a := answered{id: id, wait: wait}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), wait+10*time.Second)
 	defer cancel()

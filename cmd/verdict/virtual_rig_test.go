@@ -93,6 +93,9 @@ func (p *pointed) through(ctx context.Context, point string, call func() error) 
 		return call()
 	}
 	p.host.world.journal.note("%s %s: %s at %s", p.running.name, p.lane, s.kind, point)
+	if p.host.kept && strings.HasPrefix(s.kind, "crash") { // a batch that was polled and not given would be lost, where nothing ends
+		s.kind = "refused"
+	}
 	switch s.kind {
 	case "refused":
 		return errStruck
@@ -100,15 +103,13 @@ func (p *pointed) through(ctx context.Context, point string, call func() error) 
 		p.host.world.freeze(p.running, s.pause)
 		return call()
 	case "crash before":
-		if !p.host.kept {
-			p.host.crash()
-		}
+		p.host.crash()
 		return errStruck
 	}
 	if err := call(); err != nil {
 		return err
 	}
-	if s.kind == "crash after" && !p.host.kept {
+	if s.kind == "crash after" {
 		p.host.crash()
 	}
 	return errStruck

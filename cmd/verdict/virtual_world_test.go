@@ -261,7 +261,7 @@ func (w *world) serveRedis(address string, hooks ...server.Hook) (m *miniredis.M
 				_ = outer.Close()
 				continue
 			}
-			go pass(outer, inner)
+			go pour(outer, inner)
 			go pass(inner, outer)
 		}
 	}()
@@ -286,6 +286,40 @@ const agingStep = 30 * time.Second
 // pass hands on what comes until there is no more.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
+	_ = to.Close()
+	_ = from.Close()
+}
+
+// pour is pass, and takes what comes however slowly it is taken on, as a Redis keeps the replies of a long pipeline until its client reads.
+func pour(to, from net.Conn) {
+	var mu sync.Mutex
+	var kept []byte
+	more, over := make(chan struct{}, 1), false
+	go func() {
+		piece := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(piece)
+			mu.Lock()
+			kept, over = append(kept, piece[:n]...), err != nil
+			mu.Unlock()
+			select {
+			case more <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for range more {
+		mu.Lock()
+		out, last := kept, over
+		kept = nil
+		mu.Unlock()
+		if _, err := to.Write(out); err != nil || last {
+			break
+		}
+	}
 	_ = to.Close()
 	_ = from.Close()
 }
@@ -377,6 +411,12 @@ func (h *host) crash() {
 	w.net.Isolate(r.name)
 	w.net.Isolate(r.address)
 	r.end()
+	go func() { // what came to its end is not held until the world's
+		<-r.done
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.past = slices.DeleteFunc(h.past, func(other *running) bool { return other == r })
+	}()
 }
 
 var errEndless = errors.New("it does not end")
