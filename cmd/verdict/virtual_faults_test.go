@@ -22,6 +22,7 @@ type fault struct {
 	name   string
 	weight int
 	strike func(w *world, ctx context.Context)
+	alone  bool // it is made only where VERDICT_FAULT asks for it
 }
 
 // longest is how long a fault lasts at most. What the features of terminals do not look at yet is longer ago than a few of them on end.
@@ -31,33 +32,33 @@ const longest = 30 * time.Second
 func table() []fault {
 	only := os.Getenv("VERDICT_FAULT")
 	return slices.DeleteFunc([]fault{
-		{"F01 crash of a scorer", 6, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), true) }},
-		{"F04 stop of a scorer", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), false) }},
-		{"F03 crash of an API process", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.anAPI(), true) }},
-		{"F04 stop of an API process", 2, func(w *world, ctx context.Context) { w.bounce(ctx, w.anAPI(), false) }},
-		{"F02 a lane's call", 16, (*world).strikeCall},
+		{"F01 crash of a scorer", 6, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), true) }, false},
+		{"F04 stop of a scorer", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), false) }, false},
+		{"F03 crash of an API process", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.anAPI(), true) }, false},
+		{"F04 stop of an API process", 2, func(w *world, ctx context.Context) { w.bounce(ctx, w.anAPI(), false) }, false},
+		{"F02 a lane's call", 16, (*world).strikeCall, false},
 		{"F05 a process stands still", 3, func(w *world, ctx context.Context) {
 			if r := w.aScorer().process(); r != nil {
 				w.holding(ctx, r, w.fate.between(time.Second, longest))
 			}
-		}},
-		{"F07 rebalances", 3, (*world).rebalances},
-		{"F09 brokers restart", 2, (*world).restartBrokers},
-		{"F10 a broker's answer", 12, (*world).misanswer},
-		{"F14 leaders and coordinators move", 3, (*world).moveLeaders},
-		{"F15 a right is taken away", 1, (*world).takeRight},
-		{"F18 a network is cut", 4, (*world).cutNetwork},
-		{"F18 connections break in the middle", 6, (*world).breakLinks},
-		{"F18 a slow network", 2, (*world).slowNetwork},
-		{"F19 Redis refuses", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Refuse: true}, true) }},
-		{"F20 Redis is silent", 3, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Hold: true}, false) }},
-		{"F20 Redis hears and does not answer", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Deaf: true}, false) }},
-		{"F21 replies of Redis are lost", 4, (*world).loseReplies},
-		{"F22 a reply of Redis that nobody asked for", 2, (*world).misplaceReplies},
-		{"F23 Redis is emptied", 1, (*world).emptyRedis},
-		{"F25 F26 Redis says no", 5, (*world).redisSays},
-		{"F34 a process's clock steps", 2, (*world).stepClock},
-	}, func(f fault) bool { return !strings.Contains(f.name, only) })
+		}, false},
+		{"F07 rebalances", 3, (*world).rebalances, false},
+		{"F09 brokers restart", 2, (*world).restartBrokers, false},
+		{"F10 a broker's answer", 12, (*world).misanswer, false},
+		{"F14 leaders and coordinators move", 3, (*world).moveLeaders, false},
+		{"F15 a right is taken away", 1, (*world).takeRight, false},
+		{"F18 a network is cut", 4, (*world).cutNetwork, false},
+		{"F18 connections break in the middle", 6, (*world).breakLinks, false},
+		{"F18 a slow network", 2, (*world).slowNetwork, false},
+		{"F19 Redis refuses", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Refuse: true}, true) }, false},
+		{"F20 Redis is silent", 3, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Hold: true}, false) }, false},
+		{"F20 Redis hears and does not answer", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Deaf: true}, false) }, false},
+		{"F21 replies of Redis are lost", 4, (*world).loseReplies, false},
+		{"F22 a reply of Redis that nobody asked for", 2, (*world).misplaceReplies, false},
+		{"F23 Redis is emptied", 1, (*world).emptyRedis, true},
+		{"F25 F26 Redis says no", 5, (*world).redisSays, false},
+		{"F34 a process's clock steps", 2, (*world).stepClock, false},
+	}, func(f fault) bool { return !strings.Contains(f.name, only) || only == "" && f.alone })
 }
 
 func toRedis(l virtual.Link) bool  { return l.To == redisAddress }
