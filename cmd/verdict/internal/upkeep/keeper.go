@@ -5,6 +5,7 @@
 //   - All of it, or the last of what was written (a restart, a failover, a flush): the guard's counter of a process goes back. The first call that reads what is left
 //     is refused, in each process.
 //   - While no process ran: the store does not say that it is whole, or has applied less than the groups have committed.
+//   - By a process that the others have not heard of while they ended a repair: it has done more than the store has applied.
 //   - Any keys, dropped by a server that has no room left: servers count them, and are asked each second. Then no mark is believed.
 //
 // A repair: everybody stops (gather), so that the marks say up to where the store has everything, and the topics' offsets up to where it should have; first decisions

@@ -251,6 +251,42 @@ func TestOrdersAreDecidedWhileAStoreIsFilled(t *testing.T) {
 	}
 }
 
+// TestWhatIsDoneBehindARepairIsApplied: the others end a repair without a process that they have not heard of for long, while a step of it is under way by what there
+// was. What that step does is applied before anything else, or its partition's next mark would hide it for ever.
+func TestWhatIsDoneBehindARepairIsApplied(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{"orders": {0: 5000}}}
+	for key, value := range map[string]string{"verdict:at:{orders/0}": "5000 " + millis(time.Now()), "verdict:repair": `{"leader":"gone","stage":"features","call":"features"}`} {
+		if err := m.Set(key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := newProcess(t, m, of, "one")
+	records := []consumer.Record{{Topic: "orders", Partition: 0, Offset: 5009}}
+	if _, stale, err := p.hooks.Enter(t.Context(), t.Context(), func() {}); !stale || err != nil {
+		t.Fatalf("a step while the store is filled: stale %v, %v", stale, err)
+	}
+	if err := m.Set("verdict:whole:{18}", "gather"); err != nil {
+		t.Fatal(err)
+	}
+	m.Del("verdict:repair")
+	looks := m.CommandCount()
+	until(t, func() bool { return m.CommandCount() > looks+50 })
+	if p.Whole() {
+		t.Error("the store counts as whole while a step is under way that leaves nothing in it")
+	}
+	of.mu.Lock()
+	of.committed = kafka.Offsets{"orders": {0: 5010}}
+	of.mu.Unlock()
+	p.hooks.Leave(records, true)
+	if stale, err := p.step(t, of, 5020); stale || err != nil {
+		t.Errorf("the next step: stale %v, %v", stale, err)
+	}
+	want := []span{{kafka.Offsets{"orders": {0: 5000}}, kafka.Offsets{"orders": {0: 5010}}}}
+	if diff := cmp.Diff(want, of.spans()); diff != "" {
+		t.Errorf("applied before it (-want +got):\n%s", diff)
+	}
+}
+
 // evicting answers INFO of a miniredis with how many keys it has dropped.
 func evicting(m *miniredis.Miniredis) *atomic.Int64 {
 	keys := new(atomic.Int64)

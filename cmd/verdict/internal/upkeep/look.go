@@ -94,11 +94,8 @@ func (k *Keeper) look(ctx context.Context) error {
 		return k.renew(ctx)
 	case notice.Whole != "" && notice.Whole == known:
 		return nil
-	case notice.Whole != "" && known == "" && !k.repaired():
-		return k.begin(ctx, notice.Whole)
 	case notice.Whole != "":
-		k.declared(notice.Whole)
-		return nil
+		return k.join(ctx, notice.Whole)
 	case repair != nil && repair.Leader != k.cfg.Writer:
 		k.follow(repair.Stage, repair.Call)
 		return nil
@@ -121,16 +118,15 @@ func (k *Keeper) set(change func()) {
 	k.change()
 }
 
-// repaired says whether this process has seen a repair, the end of which is then all there is to know.
-func (k *Keeper) repaired() bool {
+// declared takes the store for whole, unless something was lost since it was so under that name.
+func (k *Keeper) declared(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.stage != ""
-}
-
-// declared takes the store for whole.
-func (k *Keeper) declared(name string) {
-	k.set(func() { k.whole, k.stage, k.call = name, "", "" })
+	if k.broken || slices.Contains(k.void, name) {
+		return
+	}
+	k.whole, k.stage, k.call = name, "", ""
+	k.change()
 	k.cfg.Metrics.Whole.Set(1)
 }
 
@@ -146,13 +142,26 @@ func (k *Keeper) follow(stage redisstore.Stage, call string) {
 	k.set(func() { k.whole = ""; k.enters(stage, call) })
 }
 
-// begin is the first look of a process at a store that says it is whole. It is, unless the groups have committed more than it has: then it went back while nobody
-// was there to notice.
-func (k *Keeper) begin(ctx context.Context, name string) error {
-	if k.evicted(ctx) {
+// join takes a store for whole that says so under another name than this process knows: at its first look, or after a repair. It is, unless the groups have committed, or
+// this process's lanes have done, more than it has. So it is when the store went back while nobody was there to notice; and when this process was not heard of while
+// others ended the repair, which wait for it no longer then: what its lanes did before the loss, or while the store was filled, is applied by nobody else.
+// No step begins before that is known, or its mark would lie behind what is missing, and those under way end first.
+func (k *Keeper) join(ctx context.Context, name string) error {
+	k.mu.Lock()
+	first := k.whole == "" && k.stage == ""
+	if k.whole != "" || k.stage == redisstore.Features {
+		k.whole, k.stage, k.call = "", redisstore.Finish, ""
+		k.change()
+	}
+	busy, void, reached := k.working > 0, slices.Contains(k.void, name), marksAt(k.reached, 0)
+	k.mu.Unlock()
+	if busy {
+		return nil
+	}
+	if void || first && k.evicted(ctx) {
 		return k.cfg.Bulletin.Revoke(ctx)
 	}
-	gap, err := k.find(ctx, nil)
+	gap, err := k.find(ctx, reached)
 	if err != nil {
 		return err
 	}
@@ -160,7 +169,7 @@ func (k *Keeper) begin(ctx context.Context, name string) error {
 		k.declared(name)
 		return nil
 	}
-	k.cfg.Log.Warn("the store has applied less than the groups have committed", "records", gap.records)
+	k.cfg.Log.Warn("the store has applied less than was done", "records", gap.records)
 	return k.cfg.Bulletin.Revoke(ctx)
 }
 

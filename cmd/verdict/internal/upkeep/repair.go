@@ -31,12 +31,13 @@ type repairing struct {
 // repair fills the store. When it fails, somebody begins again, from the marks that stand by then.
 func (k *Keeper) repair(ctx context.Context) {
 	r := &repairing{Keeper: k, began: time.Now()}
-	name, err := r.run(k.cfg.Guard.Bind(ctx))
+	bound := k.cfg.Guard.Bind(ctx)
+	name, err := r.run(bound)
 	if err == nil && r.evicted != nil {
-		err = k.cfg.Bulletin.Accept(ctx, r.evicted)
+		err = k.cfg.Bulletin.Accept(bound, r.evicted)
 	}
 	if err == nil {
-		err = k.cfg.Bulletin.Declare(ctx, name)
+		err = k.cfg.Bulletin.Declare(bound, name)
 	}
 	if resigned := k.resign(context.WithoutCancel(ctx)); resigned != nil && err == nil {
 		k.cfg.Log.Debug("giving up the repair", "error", resigned)
