@@ -31,6 +31,7 @@ type transactions struct {
 	open     bool
 	began    time.Time
 	ended    time.Time      // when the last one was committed
+	rest     time.Duration  // from then to the next
 	settled  bool           // the brokers know the client, and have ended what its predecessors left open
 	broken   error          // why another client is needed
 	undone   int            // transactions in a row that came to nothing
@@ -42,10 +43,14 @@ type transactions struct {
 // endPatience is how long a transaction may take to end before a rebalance need not wait for it any more. Who was thrown out of the group would else wait for ever.
 const endPatience = 2 * time.Second
 
-// marking is about how long the brokers go on marking a commit after they have told of it. What is written to a partition before its mark is has the broker wait for
-// 20 ms and ask again (add.partitions.to.txn.retry.backoff.ms): transactions one right behind the other took 27 ms each in the median, and 4 ms with this between.
-// Deciding the next batch is most of the time anyway.
-const marking = 3 * time.Millisecond
+// What is written to a partition before the brokers have marked the last commit on it, which they do after they have told of it, they hold for 20 ms before they ask again
+// (add.partitions.to.txn.retry.backoff.ms). So between two transactions there is a rest, which grows when a write took so long and shrinks again: of a few milliseconds,
+// most of which the next batch's decisions take anyway.
+const (
+	heldUp   = 15 * time.Millisecond // a write that took this long was held
+	restStep = time.Millisecond
+	restMost = 4 * time.Millisecond
+)
 
 func newTransactions(cfg *TransportConfig) *transactions {
 	return &transactions{id: cfg.TransactionalID, timeout: cfg.SessionTimeout, sizes: make(map[string]int)}
@@ -120,7 +125,7 @@ func (t *Transport) begin(ctx context.Context, messages []consumer.Message) erro
 	case len(t.polled) == 0, len(messages) == 0: // labels alone: nothing to be published with their offsets
 		return nil
 	}
-	if !pause(ctx, marking-time.Since(x.ended)) {
+	if rest := x.rest - time.Since(x.ended); rest > 0 && !pause(ctx, rest) {
 		return t.undone(ctx.Err())
 	}
 	x.began, x.replaced = time.Now(), 0
@@ -133,9 +138,19 @@ func (t *Transport) begin(ctx context.Context, messages []consumer.Message) erro
 	x.replies = replies
 	err := t.write(ctx, records)
 	if err == nil {
+		x.pace(time.Since(x.began))
 		return nil
 	}
 	return t.abort(ctx, err)
+}
+
+// pace sets the rest by how long a write took.
+func (x *transactions) pace(took time.Duration) {
+	if took >= heldUp {
+		x.rest = min(x.rest+restStep, restMost)
+	} else {
+		x.rest -= x.rest / 256
+	}
 }
 
 // write writes the records of a transaction and waits for all of them. Those that were too large before go by themselves, and then as something smaller.
