@@ -137,7 +137,7 @@ func (s site) keys(t *testing.T, ctx context.Context) []string {
 	}
 	sort.Strings(names)
 	names = slices.DeleteFunc(names, func(name string) bool { // what the scorer tells of itself, whatever is asked of it
-		return slices.ContainsFunc([]string{"fence:", "at:", "whole:", "repair", "workers"}, func(kind string) bool { return strings.HasPrefix(name, s.prefix+kind) })
+		return slices.ContainsFunc([]string{"fence:", "at:", "whole:", "repair", "workers", "evicted"}, func(kind string) bool { return strings.HasPrefix(name, s.prefix+kind) })
 	})
 	for i, name := range names {
 		read := map[string][]any{"string": {"get", name}, "set": {"smembers", name}, "hash": {"hgetall", name}, "zset": {"zrange", name, 0, -1, "withscores"}}

@@ -18,7 +18,7 @@ const leases = "reply:"
 
 // stateless says whether a key, behind the prefix, is of what processes tell each other, and of no order.
 func stateless(rest string) bool {
-	for _, begins := range []string{leases, counters, applied, wholeKeys, repairKey, workersKey} {
+	for _, begins := range []string{leases, counters, applied, wholeKeys, repairKey, workersKey, evictedKey} {
 		if strings.HasPrefix(rest, begins) {
 			return true
 		}

@@ -80,8 +80,11 @@ func (b *Bulletin) evictions(ctx context.Context) (Evictions, error) {
 	return e, nil
 }
 
-// Accept notes that the store was filled after these evictions.
+// Accept notes that the store was filled after these evictions. Of none there is nothing to be noted.
 func (b *Bulletin) Accept(ctx context.Context, e Evictions) error {
+	if len(e) == 0 {
+		return nil
+	}
 	text, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("noting what was evicted before: %w", err)
