@@ -52,10 +52,7 @@ func TestFlushedStoreFillsItself(t *testing.T) {
 			if onLoss == "wait" && stale > 0 {
 				t.Errorf("%d orders were decided by what was left", stale)
 			}
-			left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
-			if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
-				t.Errorf("the store (-as rebuilt +as it filled itself):\n%s", diff)
-			}
+			s.asRebuilt(t, config)
 			t.Logf("%s: on_loss=%s orders=%d stale=%d", s.name, onLoss, len(h.orders), stale)
 		})
 	}
@@ -107,10 +104,7 @@ func TestOlderStoreCatchesUp(t *testing.T) {
 	if stale := l.judge(h, h.replayedBy(t, features, model)); stale > 0 {
 		t.Errorf("%d orders were decided by what was left", stale)
 	}
-	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
-	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
-		t.Errorf("the store (-as rebuilt +as it caught up):\n%s", diff)
-	}
+	s.asRebuilt(t, config)
 }
 
 // TestEvictedStoreFillsItself: Redis runs out of room and drops keys, as it should not be allowed to. What is decided from when that is noticed until the store is
@@ -138,10 +132,7 @@ func TestEvictedStoreFillsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	stale := l.judge(h, h.replayedBy(t, features, model))
-	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
-	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
-		t.Errorf("the store (-as rebuilt +as it filled itself):\n%s", diff)
-	}
+	s.asRebuilt(t, config)
 	info, _ := server.Do("INFO", "stats").(string)
 	_, evicted, _ := strings.Cut(info, "evicted_keys:")
 	evicted, _, _ = strings.Cut(evicted, "\r\n")
@@ -181,10 +172,7 @@ func TestLargeStoreFillsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	stale := l.judge(h, h.replayedBy(t, features, model))
-	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
-	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
-		t.Errorf("the store (-as rebuilt +as it filled itself):\n%s", diff)
-	}
+	s.asRebuilt(t, config)
 	t.Logf("%s: orders=%d first_decision_after=%s whole_after=%s stale=%d", s.name, n, again.Round(time.Millisecond), filled.Round(time.Millisecond), stale)
 }
 
@@ -329,6 +317,15 @@ func (l *lossy) judge(h history, want map[string]answer) (stale int) {
 		l.t.Errorf("%d orders differ", different)
 	}
 	return stale
+}
+
+// asRebuilt holds what the store has in the end against what a rebuild makes of the topics.
+func (s site) asRebuilt(t *testing.T, config string) {
+	t.Helper()
+	left, rebuilt := says(t, "state", "-c", config), says(t, "rebuild", "-c", config, "--prefix", s.prefix+"aside-")
+	if diff := cmp.Diff(digestOf(t, rebuilt), digestOf(t, left)); diff != "" {
+		t.Errorf("the store (-as rebuilt +as it made good what it lost):\n%s", diff)
+	}
 }
 
 // newLossySite is a site with a Redis of its own, which may lose what it likes.
