@@ -74,7 +74,7 @@ type look struct {
 
 // come checks the features that an order got, and keeps it. It returns the place of the first that is wrong, and what it should be; -1 when none is. What
 // rounding may make a little different is taken over as it is, so that what is made of it can be compared exactly.
-func (h *history) come(a preprocess.Arrived, got []float64, check func(w *wanted, again bool) bool) (wrong int, want float64) {
+func (h *history) come(a preprocess.Arrived, got []float64, check func(w *wanted) bool) (wrong int, want float64) {
 	first, again := h.held(a.Order.ID)
 	me := look{past{a, make([]float64, len(got))}, again}
 	if again {
@@ -89,7 +89,7 @@ func (h *history) come(a preprocess.Arrived, got []float64, check func(w *wanted
 		if want != want {
 			want = w.fallback
 		}
-		if check(w, again) && !near(got[i], want, slack) {
+		if check(w) && !near(got[i], want, slack) {
 			return i, want
 		}
 		me.row[i] = got[i]

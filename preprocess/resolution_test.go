@@ -91,7 +91,7 @@ func extractHot(t *testing.T, s *randomSet, store preprocess.Store, orders []pre
 	return all
 }
 
-func always(*wanted, bool) bool { return true }
+func always(*wanted) bool { return true }
 
 // TestMergedOrdersCountToTheNearestBound: with orders in time, all of a window counts from the multiple of the resolution that is nearest to its far edge.
 func TestMergedOrdersCountToTheNearestBound(t *testing.T) { mergedOrdersCount(t, inMemory(t)) }
