@@ -28,9 +28,9 @@ type fault struct {
 // longest is how long a fault lasts at most. What the features of terminals do not look at yet is longer ago than a few of them on end.
 const longest = 30 * time.Second
 
-// table is what goes wrong, by the ids of docs/reliability.md. VERDICT_FAULT=F23 has that go wrong alone.
+// table is what goes wrong, by the ids of docs/reliability.md. VERDICT_FAULT=F23 has that go wrong alone, VERDICT_FAULT=F01,F24 those two.
 func table() []fault {
-	only := os.Getenv("VERDICT_FAULT")
+	only := strings.FieldsFunc(os.Getenv("VERDICT_FAULT"), func(r rune) bool { return r == ',' })
 	return slices.DeleteFunc([]fault{
 		{"F01 crash of a scorer", 6, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), true) }, false},
 		{"F04 stop of a scorer", 3, func(w *world, ctx context.Context) { w.bounce(ctx, w.aScorer(), false) }, false},
@@ -56,9 +56,15 @@ func table() []fault {
 		{"F21 replies of Redis are lost", 4, (*world).loseReplies, false},
 		{"F22 a reply of Redis that nobody asked for", 2, (*world).misplaceReplies, false},
 		{"F23 Redis is emptied", 1, (*world).emptyRedis, true},
+		{"F24 Redis loses the last of what was written", 2, (*world).failOver, true},
 		{"F25 F26 Redis says no", 5, (*world).redisSays, false},
 		{"F34 a process's clock steps", 2, (*world).stepClock, false},
-	}, func(f fault) bool { return !strings.Contains(f.name, only) || only == "" && f.alone })
+	}, func(f fault) bool {
+		if len(only) == 0 {
+			return f.alone
+		}
+		return !slices.ContainsFunc(only, func(id string) bool { return strings.HasPrefix(f.name, id) })
+	})
 }
 
 func toRedis(l virtual.Link) bool  { return l.To == redisAddress }
@@ -320,6 +326,20 @@ func (w *world) misplaceReplies(ctx context.Context) {
 
 // emptyRedis takes all that Redis has, under load.
 func (w *world) emptyRedis(context.Context) { w.redis.FlushAll() }
+
+// failOver has another server take the place of Redis, which has not heard the last of what was written: once, or again and again while the store is filled.
+func (w *world) failOver(ctx context.Context) {
+	if !w.failing.TryLock() {
+		return
+	}
+	defer w.failing.Unlock()
+	for range 1 + w.fate.n(5) {
+		heard := w.backup()
+		pause(ctx, w.fate.between(0, 3*time.Second))
+		w.restore(heard)
+		pause(ctx, w.fate.between(0, 5*time.Second))
+	}
+}
 
 // stepClock has the clock of a scorer's lanes be up to an hour off for a while.
 func (w *world) stepClock(ctx context.Context) {

@@ -41,6 +41,7 @@ type world struct {
 
 	slow       atomic.Int64 // nanoseconds that each way takes longer
 	restarting sync.Mutex   // the brokers
+	failing    sync.Mutex   // Redis, over to another server
 
 	mu      sync.Mutex
 	brokers *kfake.Cluster // guarded by mu
