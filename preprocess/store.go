@@ -15,7 +15,8 @@ import (
 // Idempotency: all is keyed by order id. The first visit of an id holds it (first by what the store saw, for ever after while it is kept); the
 // points of any other arrival of that id are not kept and not seen. Doing a call again, whole or cut short, changes nothing.
 // Arrival order: whatever the order of the calls, the same visits and labels leave the same state (but for which arrival holds an id). Columns that are
-// merged (Ask.Merge) ask more: the visits of one source come with rising offsets, and one that is not beyond the last of its source was had before.
+// merged (Ask.Merge) ask more: the visits of one source come with rising offsets, and one that is not beyond the last of its source was had before. When the last
+// call is made again, whole or in parts, cut anywhere, visits see of their own source what they saw, but for points that came after them, which the reader leaves out.
 // Durability: whatever the implementation's is; an error means that any part of the call may have been done.
 // Concurrency: safe for concurrent use, also by several processes over one database.
 type Store interface {

@@ -17,6 +17,7 @@ type batch struct {
 
 	store  *Store
 	visits []preprocess.Visit
+	call   []preprocess.Visit // of Exchange, of which visits are a part; nil when nothing is exchanged
 	keeps  *retention
 	room   *room
 	idTTL  any
@@ -32,6 +33,7 @@ type batch struct {
 	held    []bool                                 // :: visit → there was one; nil when none did
 	repeats map[schemas.OrderID]preprocess.Arrival // :: id that came as a repeat → who holds it; nil without
 	early   []earlyMark                            // marks of labels that came before their orders, in the order of visits
+	leasts  map[int32]int64                        // :: source → the least offset of the call's visits; nil while nobody asked
 }
 
 // room is memory that one call leaves to the next.
@@ -278,7 +280,7 @@ func (b *batch) readColumns() error {
 	for i := range b.columns {
 		c := &b.columns[i]
 		size := c.size()
-		if err := c.read(points[:0:size], &d); err != nil {
+		if err := b.readColumn(c, points[:0:size], &d); err != nil {
 			return fmt.Errorf("reading column %q: %w", c.title(), err)
 		}
 		points = points[size:]
@@ -328,6 +330,7 @@ func (b *batch) look(i int, columns []*column, found *preprocess.Found) {
 	clear(found.Views)
 	for j := range v.Asks {
 		ask, c := &v.Asks[j], columns[j]
+		c.merged.reach(v.Arrival)
 		if holds && !ask.Marks && ask.Adds == preprocess.AddNow && !c.add(v, ask) {
 			// It is there, so it came before: of a call that failed, other servers of a cluster may have this part done, and not the claim.
 			found.Again = true
@@ -376,29 +379,4 @@ func (b *batch) write(ctx context.Context) error {
 	}
 	b.putMarks(ctx)
 	return b.store.exec(ctx, len(b.visits), b.cmds)
-}
-
-// writeMerged queues the blobs of the sources that brought something, and takes out what was of no use when it was read. A source's last part is emptied by the very
-// command that writes the next: taken out by a command of its own it would be lost where the server has no room for the next one (it refuses hset then, and does
-// hdel), and the orders in it with it.
-func (b *batch) writeMerged(ctx context.Context, c *column) {
-	for _, s := range c.merged.sources {
-		if !s.changed {
-			continue
-		}
-		at := len(b.bytes)
-		b.bytes = s.append(b.bytes)
-		if s.field == "" {
-			b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at))
-		} else {
-			b.do(ctx, "hset", c.key, mergedField(s.number, s.applied()), b.member(at), s.field, "")
-		}
-	}
-	if old := c.merged.old; len(old) > 0 {
-		args := b.doWith(ctx, len(old), "hdel", c.key)
-		for _, field := range old {
-			args = append(args, field)
-		}
-	}
-	b.do(ctx, "pexpire", c.key, b.store.ttl(c.keep))
 }

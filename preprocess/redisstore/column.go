@@ -115,13 +115,13 @@ func (c *column) size() int {
 	return c.points + c.adds
 }
 
-// read takes the reply apart. Points are put where there is room for all of them and for those to come.
-func (c *column) read(room []preprocess.Point, d *dedup) error {
+// readColumn takes a column's reply apart. Points are put where there is room for all of them and for those to come.
+func (b *batch) readColumn(c *column, room []preprocess.Point, d *dedup) error {
 	switch {
 	case c.marks:
 		return c.readMarks()
 	case c.merge != nil:
-		return c.merged.read(&c.rest, c.points, c.merge)
+		return b.openMerged(c)
 	default:
 		return c.readPoints(room, d)
 	}

@@ -284,24 +284,25 @@ func unquote(entity string) string {
 }
 
 func (t *teller) tellMerged(name, entity string, reply *redis.RawCmd) error {
-	parts, err := partsOf(reply)
+	sources, err := sourcesOf(reply)
 	if err != nil {
 		return err
 	}
-	for _, p := range parts {
+	for _, s := range sources {
+		p := s.newest()
 		// Whatever the resolution, points come first and at the end is the newest.
 		d := decoder{rest: p.blob}
 		if d.byte() != mergedVersion {
 			return errCorrupt
 		}
-		points := d.points(p.source)
+		points := d.points(s.number)
 		if d.bad {
 			return errCorrupt
 		}
 		if len(points) > 0 {
 			t.touch(entity, points[len(points)-1].At)
 		}
-		t.add(ofMerged, 1, name, mergedField(p.source, p.offset), p.blob)
+		t.add(ofMerged, 1, name, mergedField(s.number, p.offset), p.blob)
 	}
 	return nil
 }

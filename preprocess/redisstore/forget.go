@@ -227,31 +227,40 @@ func (f *forgetting) readMembers(ctx context.Context, key string, k kind) error 
 	return nil
 }
 
-// readMerged reads a merged column: of its newest points the orders can be told, of those that were merged not.
+// readMerged reads a merged column: of its points the orders can be told, of those that were merged not.
 func (f *forgetting) readMerged(ctx context.Context, key string) error {
 	var p pipeline
 	reply := p.raw(ctx, "hgetall", key)
 	if err := f.store.exec(ctx, forgetPage, p.cmds); err != nil {
 		return err
 	}
-	parts, err := partsOf(reply)
+	sources, err := sourcesOf(reply)
 	if err != nil {
 		return err
 	}
 	f.done.Columns++
-	f.done.Merged += len(parts)
-	for _, part := range parts {
-		d := decoder{rest: part.blob}
-		if d.byte() != mergedVersion {
-			return errCorrupt
+	f.done.Merged += len(sources)
+	for _, s := range sources {
+		for _, p := range s.found {
+			if err := f.readPart(s.number, p); err != nil {
+				return err
+			}
 		}
-		points := d.points(part.source)
-		if d.bad {
-			return errCorrupt
-		}
-		for i := range points {
-			f.orders[schemas.OrderID(strings.Clone(string(points[i].ID)))] = true
-		}
+	}
+	return nil
+}
+
+func (f *forgetting) readPart(source int32, p part) error {
+	d := decoder{rest: p.blob}
+	if d.byte() != mergedVersion {
+		return errCorrupt
+	}
+	points := d.points(source)
+	if d.bad {
+		return errCorrupt
+	}
+	for i := range points {
+		f.orders[schemas.OrderID(strings.Clone(string(points[i].ID)))] = true
 	}
 	return nil
 }

@@ -18,8 +18,9 @@ import (
 //	<prefix>x:{<id>}              set     entities under which later feature sets want the order's labels too
 //	<prefix>l:{<id>}              set     versions of its label, as integers: Redis packs small sets of integers into 8 bytes each
 //	<prefix>{<key>}:c:<column>    zset    points, by event time
-//	<prefix>{<key>}:m:<column>    hash    a merged column: <source>:<offset> → what is kept of that source's orders up to that offset (blob.go);
-//	                                       empty: what was kept before, until the next one is written
+//	<prefix>{<key>}:m:<column>    hash    a merged column: <source>:<offset> → what is kept of that source's orders up to that offset (blob.go):
+//	                                       the furthest counts, and orders that come again need an earlier one (rewind.go); empty: of no use any more,
+//	                                       until the next one is written
 //	<prefix>{<key>}:l             zset    marks, by event time of the order
 //	<prefix>sets                  hash    feature sets: its hash → what it keeps, and when it was last at work (sets.go)
 //

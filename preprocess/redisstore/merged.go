@@ -13,10 +13,9 @@ import (
 
 // merged is a merged column of an entity: each source's orders apart. A source (a partition) has one reader, so its part is written by one worker only, and
 // whole; and it says which offset of the source it goes up to, so an order that comes again is not added again. A worker that lost its source and does not
-// know it yet writes an older part beside the newer one, which is never looked at.
+// know it yet writes an older part beside the newer one, which is what the column was at that offset, too.
 type merged struct {
 	sources []*source // ascending by number
-	old     []string  // fields that are of no use any more
 	changed bool
 	all     union // of several sources
 }
@@ -25,10 +24,15 @@ type merged struct {
 type source struct {
 	preprocess.Merged
 
-	number  int32
-	field   string // in which it was found; "" is nowhere. It stands there, empty, beside the next one until that is read
+	number int32
+	found  []part   // what stands in Redis, ascending by offset: the last is the newest (see rewind.go for the others)
+	empty  []string // fields that stand there without anything
+	from   int      // which of found it goes on from
+	ahead  *source  // the newest, when it goes on from an earlier one and no visit has come yet that is beyond the newest
+
 	tail    string // its cells and sightings as they were found; "" when they have changed since
 	changed bool
+	mixed   bool // something was merged since found[from]
 }
 
 // mergedField is where a source's part lies that holds its orders up to that offset.
@@ -43,43 +47,23 @@ func readMergedField(field string) (source int32, offset int64, ok bool) {
 	return int32(number), offset, found && err1 == nil && err2 == nil && mergedField(int32(number), offset) == field
 }
 
-// read takes apart what stands in the hash: n strings, each field followed by its value.
-func (m *merged) read(rest *reply, n int, merge *preprocess.Merging) error {
-	parts, err := newestParts(rest, n, &m.old)
-	if err != nil {
-		return err
-	}
-	for _, p := range parts {
-		s := &source{number: p.source, field: mergedField(p.source, p.offset)}
-		if s.Merged, s.tail, err = readMerged(p.blob, p.source, p.offset, merge); err != nil {
-			return err
-		}
-		m.sources = append(m.sources, s)
-	}
-	slices.SortFunc(m.sources, func(a, b *source) int { return cmp.Compare(a.number, b.number) })
-	return nil
-}
-
 // part is a source's part as it stands in Redis.
 type part struct {
-	source int32
 	offset int64
 	blob   string
 }
 
-// partsOf returns of a merged column, as HGETALL answers, for each source what goes furthest.
-func partsOf(answer *redis.RawCmd) ([]part, error) {
+// sourcesOf returns what stands in a merged column, as HGETALL answers, for each source.
+func sourcesOf(answer *redis.RawCmd) ([]*source, error) {
 	rest, n, err := array(answer)
 	if err != nil {
 		return nil, err
 	}
-	var old []string
-	return newestParts(&rest, n, &old)
+	return readSources(&rest, n)
 }
 
-// newestParts reads n strings, each field followed by its value, and returns for each source what goes furthest. The other fields are appended to old.
-func newestParts(rest *reply, n int, old *[]string) ([]part, error) {
-	var parts []part
+// readSources reads n strings, each field followed by its value.
+func readSources(rest *reply, n int) (sources []*source, err error) {
 	for ; n > 1; n -= 2 {
 		field, _, err := rest.next()
 		if err != nil {
@@ -93,18 +77,34 @@ func newestParts(rest *reply, n int, old *[]string) ([]part, error) {
 		if !ok {
 			return nil, errCorrupt
 		}
-		p := part{number, offset, blob}
-		at := slices.IndexFunc(parts, func(q part) bool { return q.source == number })
-		switch {
-		case at < 0:
-			parts = append(parts, p)
-			continue
-		case parts[at].offset < offset:
-			p, parts[at] = parts[at], p
+		at := slices.IndexFunc(sources, func(s *source) bool { return s.number == number })
+		if at < 0 {
+			at = len(sources)
+			sources = append(sources, &source{number: number})
 		}
-		*old = append(*old, mergedField(p.source, p.offset))
+		if s := sources[at]; blob == "" {
+			s.empty = append(s.empty, field)
+		} else {
+			s.found = append(s.found, part{offset, blob})
+		}
 	}
-	return parts, nil
+	for _, s := range sources {
+		if len(s.found) == 0 {
+			return nil, errCorrupt
+		}
+		slices.SortFunc(s.found, func(a, b part) int { return cmp.Compare(a.offset, b.offset) })
+	}
+	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.number, b.number) })
+	return sources, nil
+}
+
+// newest is the part that goes furthest.
+func (s *source) newest() part { return s.found[len(s.found)-1] }
+
+// read takes a part apart.
+func (s *source) read(p part, merge *preprocess.Merging) (err error) {
+	s.Merged, s.tail, err = readMerged(p.blob, s.number, p.offset, merge)
+	return err
 }
 
 // source finds or makes a source's part.
@@ -126,17 +126,15 @@ func (m *merged) add(p preprocess.Point, merge *preprocess.Merging, keep int64) 
 	if len(s.Applied) > 0 && p.Arrival.Offset <= s.applied() {
 		return false
 	}
-	before := len(s.Points())
+	if s.Full() { // the oldest are merged
+		s.tail, s.mixed, m.all = "", true, union{}
+	}
 	s.Add(p, keep)
 	m.changed, s.changed = true, true
-	if len(s.Points()) < before { // the oldest were merged
-		s.tail, m.all = "", union{}
-		return true
-	}
 	if m.all.made {
 		m.all.points.Add(p, forever)
 	}
-	return true
+	return s.ahead == nil
 }
 
 // look shows what a visit asks for.

@@ -92,7 +92,7 @@ func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see fun
 	}
 	for from := 0; from < len(visits); from += maxVisits {
 		to := min(len(visits), from+maxVisits)
-		err := s.exchange(ctx, visits[from:to], func(i int, found *preprocess.Found) { see(from+i, found) })
+		err := s.exchange(ctx, visits, from, to, func(i int, found *preprocess.Found) { see(from+i, found) })
 		if err != nil {
 			return fmt.Errorf("exchanging %d visits with Redis: %w", len(visits), err)
 		}
@@ -100,8 +100,9 @@ func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see fun
 	return nil
 }
 
-// exchange does at most maxVisits.
-func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, see func(int, *preprocess.Found)) error {
+// exchange does some of a call's visits, at most maxVisits.
+func (s *Store) exchange(ctx context.Context, call []preprocess.Visit, from, to int, see func(int, *preprocess.Found)) error {
+	visits := call[from:to]
 	newest := int64(never)
 	for i := range visits {
 		newest = max(newest, visits[i].At)
@@ -111,6 +112,7 @@ func (s *Store) exchange(ctx context.Context, visits []preprocess.Visit, see fun
 		return err
 	}
 	b := s.newBatch(visits, keeps)
+	b.call = call
 	if err := b.load(ctx); err != nil {
 		if errors.Is(err, ErrLost) {
 			b.disclaim(ctx)
