@@ -1,6 +1,7 @@
 package preprocess
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -62,9 +63,30 @@ type Merged struct {
 	Applied   []Applied  // ascending by Source
 }
 
+// Had says whether an order of that arrival would come again, or too late to be added: its source has brought it, or one behind it.
+func (m *Merged) Had(a Arrival) bool {
+	at, known := m.applied(a.Source)
+	return known && a.Offset <= m.Applied[at].Offset
+}
+
+func (m *Merged) applied(source int32) (at int, known bool) {
+	return slices.BinarySearchFunc(m.Applied, source, func(a Applied, source int32) int { return cmp.Compare(a.Source, source) })
+}
+
+// Full says whether the next point that is added has the oldest of the others merged.
+func (m *Merged) Full() bool { return len(m.points) >= maxExact }
+
+// Clone returns a copy that shares nothing which is ever changed.
+func (m *Merged) Clone() *Merged {
+	c := *m
+	c.points = append(make([]Point, 0, maxExact), m.points...)
+	c.Cells, c.Sightings, c.Applied = slices.Clone(m.Cells), slices.Clone(m.Sightings), slices.Clone(m.Applied)
+	return &c
+}
+
 // Add adds a point, unless its source has already brought it: offsets of a source rise. Whatever is older than the newest by more than keep may go.
 func (m *Merged) Add(p Point, keep int64) {
-	at, known := slices.BinarySearchFunc(m.Applied, p.Arrival.Source, func(a Applied, source int32) int { return int(a.Source) - int(source) })
+	at, known := m.applied(p.Arrival.Source)
 	switch {
 	case !known:
 		m.Applied = slices.Insert(m.Applied, at, Applied{Source: p.Arrival.Source, Offset: p.Arrival.Offset})
@@ -74,7 +96,7 @@ func (m *Merged) Add(p Point, keep int64) {
 		m.Applied[at].Offset = p.Arrival.Offset
 	}
 	// Before the new one is there: whatever its time, it is seen as it is by its own visit.
-	if len(m.points) >= maxExact {
+	if m.Full() {
 		m.compact(keep)
 	}
 	// Only compact drops what is too old: when a Series does depends on the room that it happens to have, which is another where it was read from a store.

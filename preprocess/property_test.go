@@ -115,7 +115,7 @@ func TestDeliveredAgainAnOrderHasTheSameVector(t *testing.T) { deliveredAgain(t,
 func deliveredAgain(t *testing.T, open func() preprocess.Store) {
 	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawSet(t, true)
+		s := drawSet(t, false)
 		orders := drawDeliveries(t, 30)
 		for i := range orders { // of one source
 			orders[i].Arrival = preprocess.Arrival{Millis: int64(i / 3), Offset: int64(i)}

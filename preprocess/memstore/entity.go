@@ -19,9 +19,9 @@ type entity struct {
 // column is what is kept of the orders of an entity.
 type column struct {
 	name   string
-	keep   int64              // the longest that was asked for: several feature sets may share the column
-	exact  preprocess.Series  // unless merged
-	merged *preprocess.Merged // nil: exact
+	keep   int64             // the longest that was asked for: several feature sets may share the column
+	exact  preprocess.Series // unless merged
+	merged *merged           // nil: exact
 }
 
 func newEntity(key string) *entity {
@@ -40,14 +40,14 @@ func (e *entity) column(ask *preprocess.Ask, create bool) *column {
 	}
 	c := column{name: strings.Clone(ask.Column)}
 	if ask.Merge != nil {
-		c.merged = &preprocess.Merged{Merging: *ask.Merge}
+		c.merged = &merged{Merged: preprocess.Merged{Merging: *ask.Merge}}
 	}
 	e.columns = append(e.columns, c)
 	return &e.columns[len(e.columns)-1]
 }
 
-// add adds an order's point to the column that is asked for.
-func (e *entity) add(ask *preprocess.Ask, o *order) {
+// add adds an order's point to the column that is asked for, in a call.
+func (e *entity) add(ask *preprocess.Ask, o *order, call uint64) {
 	c := e.column(ask, true)
 	c.keep = max(c.keep, ask.Keep)
 	p := preprocess.Point{At: o.at, Value: ask.Value, Ref: o.Ref}
@@ -55,14 +55,23 @@ func (e *entity) add(ask *preprocess.Ask, o *order) {
 		p.Value = 0 // so that all stores give the same
 	}
 	if c.merged != nil {
-		c.merged.Add(p, c.keep)
+		c.merged.add(p, c.keep, call)
 		return
 	}
 	c.exact.Add(p, c.keep)
 }
 
-// look shows what is asked for.
-func (e *entity) look(ask *preprocess.Ask, view *preprocess.View) {
+// had says whether a visit comes to a merged column again.
+func (e *entity) had(ask *preprocess.Ask, a preprocess.Arrival) bool {
+	if ask.Merge == nil || ask.Marks {
+		return false
+	}
+	c := e.column(ask, false)
+	return c != nil && c.merged != nil && c.merged.Had(a)
+}
+
+// look shows what is asked for. A merged column that had the visit is shown as it was then.
+func (e *entity) look(ask *preprocess.Ask, view *preprocess.View, had *visitor) {
 	if ask.Marks {
 		view.Marks = e.marksBetween(ask)
 		return
@@ -72,8 +81,12 @@ func (e *entity) look(ask *preprocess.Ask, view *preprocess.View) {
 		return
 	}
 	if c.merged != nil {
-		view.Points = c.merged.Between(ask.From, ask.To)
-		view.Cells, view.Sightings = c.merged.Cells, c.merged.Sightings
+		m := &c.merged.Merged
+		if had != nil {
+			m = c.merged.asItWas(had, c.keep)
+		}
+		view.Points = m.Between(ask.From, ask.To)
+		view.Cells, view.Sightings = m.Cells, m.Sightings
 		return
 	}
 	view.Points = c.exact.Between(ask.From, ask.To)

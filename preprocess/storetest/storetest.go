@@ -33,6 +33,7 @@ func behaviours() []behaviour {
 	all = append(all, repeatBehaviours()...)
 	all = append(all, seenBehaviours()...)
 	all = append(all, mergedBehaviours()...)
+	all = append(all, againBehaviours()...)
 	all = append(all, labelBehaviours()...)
 	all = append(all, lookBehaviours()...)
 	return append(all, randomBehaviours()...)
