@@ -43,5 +43,5 @@ func onRedis(t *testing.T, address, checks string) {
 	t.Run("looks", func(t *testing.T) { looksAreVectors(t, open) })
 	t.Run("merged", func(t *testing.T) { mergedOrdersCount(t, open) })
 	t.Run("late", func(t *testing.T) { lateOrdersSeeNoFuture(t, open) })
-	t.Run("hot delivered again", func(t *testing.T) { hotDeliveredAgain(t, open, 4) })
+	t.Run("hot delivered again", func(t *testing.T) { hotDeliveredAgain(t, open, 2) })
 }
