@@ -76,12 +76,12 @@ func (m *Merged) applied(source int32) (at int, known bool) {
 // Full says whether the next point that is added has the oldest of the others merged.
 func (m *Merged) Full() bool { return len(m.points) >= maxExact }
 
-// Clone returns a copy that shares nothing which is ever changed.
-func (m *Merged) Clone() *Merged {
-	c := *m
-	c.points = append(make([]Point, 0, maxExact), m.points...)
-	c.Cells, c.Sightings, c.Applied = slices.Clone(m.Cells), slices.Clone(m.Sightings), slices.Clone(m.Applied)
-	return &c
+// CopyTo makes to a copy that shares nothing which is ever changed. It uses the memory that to has, of which nothing is seen any more.
+func (m *Merged) CopyTo(to *Merged) {
+	old := *to
+	*to = *m
+	to.points = append(slices.Grow(old.points[:0], maxExact), m.points...)
+	to.Cells, to.Sightings, to.Applied = append(old.Cells[:0], m.Cells...), append(old.Sightings[:0], m.Sightings...), append(old.Applied[:0], m.Applied...)
 }
 
 // Add adds a point, unless its source has already brought it: offsets of a source rise. Whatever is older than the newest by more than keep may go.

@@ -47,7 +47,7 @@ func (e *entity) column(ask *preprocess.Ask, create bool) *column {
 }
 
 // add adds an order's point to the column that is asked for, in a call.
-func (e *entity) add(ask *preprocess.Ask, o *order, call uint64) {
+func (e *entity) add(ask *preprocess.Ask, o *order, call *calls) {
 	c := e.column(ask, true)
 	c.keep = max(c.keep, ask.Keep)
 	p := preprocess.Point{At: o.at, Value: ask.Value, Ref: o.Ref}

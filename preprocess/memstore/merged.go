@@ -25,20 +25,20 @@ type merged struct {
 type visitor struct {
 	arrival preprocess.Arrival
 	adds    bool // its point before it looks
-	call    uint64
+	calls   *calls
 }
 
 // add adds a point, unless it is there.
-func (m *merged) add(p preprocess.Point, keep int64, call uint64) {
+func (m *merged) add(p preprocess.Point, keep int64, c *calls) {
 	if m.Had(p.Arrival) {
 		return
 	}
-	if m.before != nil && m.call != call && m.source == p.Arrival.Source {
-		m.forget() // what is before it was decided: a step begins when the one before it is done
+	if m.before != nil && m.call != c.n && m.source == p.Arrival.Source {
+		m.forget(c) // what is before it was decided: a step begins when the one before it is done
 	}
-	if m.Full() && (m.before == nil || m.call != call) {
-		m.forget()
-		m.before, m.source, m.call = m.Clone(), p.Arrival.Source, call
+	if m.Full() && (m.before == nil || m.call != c.n) {
+		m.forget(c)
+		m.before, m.source, m.call = c.copyOf(&m.Merged), p.Arrival.Source, c.n
 	}
 	m.Add(p, keep)
 	if m.before != nil {
@@ -46,7 +46,28 @@ func (m *merged) add(p preprocess.Point, keep int64, call uint64) {
 	}
 }
 
-func (m *merged) forget() {
+// calls counts calls of Exchange, and has memory for copies that were made in one and are not needed in another.
+type calls struct {
+	n      uint64
+	spares []*preprocess.Merged
+}
+
+// maxSpares is for how many columns that memory is kept.
+const maxSpares = 16
+
+func (c *calls) copyOf(m *preprocess.Merged) *preprocess.Merged {
+	to := new(preprocess.Merged)
+	if n := len(c.spares); n > 0 {
+		to, c.spares = c.spares[n-1], c.spares[:n-1]
+	}
+	m.CopyTo(to)
+	return to
+}
+
+func (m *merged) forget(c *calls) {
+	if m.before != nil && len(c.spares) < maxSpares {
+		c.spares = append(c.spares, m.before)
+	}
 	m.before, m.since, m.again, m.added = nil, nil, nil, 0
 }
 
@@ -55,10 +76,10 @@ func (m *merged) asItWas(v *visitor, keep int64) *preprocess.Merged {
 	if m.before == nil {
 		return &m.Merged
 	}
-	m.call = v.call
+	m.call = v.calls.n
 	n := m.seen(v)
 	if m.again == nil || n < m.added {
-		m.again, m.added = m.before.Clone(), 0
+		m.again, m.added = v.calls.copyOf(m.before), 0
 	}
 	for ; m.added < n; m.added++ {
 		m.again.Add(m.since[m.added], keep)

@@ -31,7 +31,7 @@ type Store struct {
 	entities map[string]*entity            // guarded by mu; :: Ask.Key → its columns and marks
 	clock    []*entity                     // guarded by mu; all entities, looked at in turn to find the idle ones
 	hand     int                           // guarded by mu; the next of clock
-	calls    uint64                        // guarded by mu; of Exchange
+	calls    calls                         // guarded by mu
 	orders   orders                        // guarded by mu
 	waiting  map[schemas.OrderID]*versions // guarded by mu; :: order not seen yet → its labels
 	patience int                           // guarded by mu; how many may wait before the old ones are looked for
@@ -62,7 +62,7 @@ func (s *Store) Exchange(ctx context.Context, visits []preprocess.Visit, see fun
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls++
+	s.calls.n++
 	for i := range visits {
 		s.visit(i, &visits[i], see)
 	}
@@ -102,17 +102,17 @@ func (s *Store) visit(i int, v *preprocess.Visit, see func(int, *preprocess.Foun
 		adds := holds && !ask.Marks && ask.Adds == preprocess.AddNow
 		var had *visitor
 		if e.had(ask, v.Arrival) {
-			had = &visitor{v.Arrival, adds, s.calls}
+			had = &visitor{v.Arrival, adds, &s.calls}
 		}
 		if adds {
-			e.add(ask, o, s.calls)
+			e.add(ask, o, &s.calls)
 		}
 		e.look(ask, &found.Views[j], had)
 	}
 	see(i, found)
 	for j := range v.Asks {
 		if ask := &v.Asks[j]; holds && !ask.Marks && ask.Adds == preprocess.AddSeen {
-			s.entity(ask.Key, true).add(ask, o, s.calls)
+			s.entity(ask.Key, true).add(ask, o, &s.calls)
 		}
 	}
 	s.orders.expire(s.newest, s.keep)
