@@ -53,7 +53,13 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 	ctx, cancel := context.WithTimeout(ctx, l.timeout+time.Duration(len(records))*time.Millisecond/2)
 	defer cancel()
 	pipe, earlier, ttl := l.client.Pipeline(), make([]*redis.StringCmd, len(records)), any(l.keep.Milliseconds())
+	// Of an order's records only the first is sent: a server without room refuses some commands of a pipeline and obeys others.
+	first := make(map[schemas.OrderID]int, len(records))
 	for i := range records {
+		if _, copied := first[records[i].ID]; copied {
+			continue
+		}
+		first[records[i].ID] = i
 		earlier[i] = redis.NewStringCmd(ctx, "set", l.key(records[i].ID), records[i].Record, "nx", "get", "px", ttl)
 		if err := pipe.Process(ctx, earlier[i]); err != nil {
 			return nil, fmt.Errorf("keeping %d decisions in Redis: %w", len(records), err)
@@ -64,6 +70,10 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 	}
 	stands := make([][]byte, len(records))
 	for i := range records {
+		if at := first[records[i].ID]; at != i {
+			stands[i] = stands[at]
+			continue
+		}
 		record, err := earlier[i].Bytes()
 		switch {
 		case err == nil && !bugFirstDecision:

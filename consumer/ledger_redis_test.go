@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
@@ -130,6 +131,29 @@ func TestRedisLedgerRefusedCommandFailsTheCall(t *testing.T) {
 				t.Errorf("Find reports %v", err)
 			}
 		})
+	}
+}
+
+// TestACopyIsNotKeptBecauseTheFirstWasRefused by a server that has room now and then.
+func TestACopyIsNotKeptBecauseTheFirstWasRefused(t *testing.T) {
+	m := miniredis.RunT(t)
+	refusals := 1
+	m.Server().SetPreHook(func(c *server.Peer, command string, _ ...string) bool {
+		if command != "SET" || refusals == 0 {
+			return false
+		}
+		refusals--
+		c.WriteError("OOM command not allowed when used memory > 'maxmemory'.")
+		return true
+	})
+	l := consumer.NewRedisLedger(ledgerClient(t, m.Addr()), consumer.RedisLedgerConfig{Timeout: 10 * time.Second})
+	records := []consumer.Kept{kept("a", "a1"), kept("a", "a2"), kept("b", "b1")}
+	if _, err := l.First(t.Context(), records); err == nil {
+		t.Fatal("a refusal is not told")
+	}
+	got, err := l.First(t.Context(), records)
+	if diff := cmp.Diff([]string{"a1", "a1", "b1"}, texts(got)); diff != "" || err != nil {
+		t.Errorf("%v, kept (-want +got):\n%s", err, diff)
 	}
 }
 

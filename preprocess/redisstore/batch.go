@@ -22,7 +22,8 @@ type batch struct {
 	room   *room
 	idTTL  any
 
-	claims   []*redis.RawCmd // :: visit → reply to its claim
+	claims   []*redis.RawCmd // :: visit → reply to its claim; nil for one that comes behind another of its id
+	copies   map[int]int     // :: visit that does → the first of that id; nil without
 	labels   []*redis.RawCmd // :: visit → reply with its versions, nil when not labelled
 	sets     *redis.RawCmd   // reply with the registry; nil without one
 	entities map[string]*entity
@@ -43,6 +44,7 @@ type room struct {
 	table   []uint32
 	columns []column
 	places  []*column
+	first   map[schemas.OrderID]int // empty between calls
 	cmds    []redis.Cmder
 	args    []any
 	bytes   []byte
@@ -60,7 +62,7 @@ func (s *Store) newBatch(visits []preprocess.Visit, keeps *retention) *batch {
 	select {
 	case r = <-s.rooms:
 	default:
-		r = new(room)
+		r = &room{first: make(map[schemas.OrderID]int, len(visits))}
 	}
 	asks := 0
 	for i := range visits {
@@ -98,11 +100,14 @@ func (b *batch) load(ctx context.Context) error {
 	for i := range b.visits {
 		b.gather(&b.visits[i])
 	}
+	b.findCopies()
 	for i := range b.visits {
 		v := &b.visits[i]
-		at := len(b.bytes)
-		b.bytes = appendClaim(b.bytes, v)
-		b.claims[i] = b.raw(ctx, "set", b.store.claimKey(v.ID), b.member(at), "nx", "get", "px", b.idTTL)
+		if _, copied := b.copies[i]; !copied {
+			at := len(b.bytes)
+			b.bytes = appendClaim(b.bytes, v)
+			b.claims[i] = b.raw(ctx, "set", b.store.claimKey(v.ID), b.member(at), "nx", "get", "px", b.idTTL)
+		}
 		if len(v.Labelled) > 0 {
 			b.labels[i] = b.raw(ctx, "smembers", b.store.labelsKey(v.ID))
 		}
@@ -125,6 +130,27 @@ func (b *batch) load(ctx context.Context) error {
 		}
 	}
 	return b.store.exec(ctx, len(b.visits), b.cmds)
+}
+
+// findCopies finds visits that come behind another of their id. They claim nothing: a server without room refuses some commands of a pipeline and obeys others, so that
+// the second might hold the id.
+func (b *batch) findCopies() {
+	if len(b.visits) < 2 {
+		return
+	}
+	first := b.room.first
+	for i := range b.visits {
+		at, known := first[b.visits[i].ID]
+		if !known {
+			first[b.visits[i].ID] = i
+			continue
+		}
+		if b.copies == nil {
+			b.copies = make(map[int]int)
+		}
+		b.copies[i] = at
+	}
+	clear(first)
 }
 
 // gather finds out which columns a visit asks for, and what of them.
@@ -183,16 +209,12 @@ func (b *batch) trim(ctx context.Context, c *column, newest int64) {
 func (b *batch) readClaims() error {
 	for i := range b.visits {
 		v := &b.visits[i]
-		value, held, err := bulk(b.claims[i])
+		c, held, err := b.readClaim(i)
 		if err != nil {
-			return fmt.Errorf("claiming an order's id: %w", err)
+			return err
 		}
 		if !held {
 			continue
-		}
-		c, ok := readClaim(value)
-		if !ok {
-			return fmt.Errorf("reading the claim on an order's id: %w", errCorrupt)
 		}
 		if b.firsts == nil {
 			b.firsts, b.held = make([]claim, len(b.visits)), make([]bool, len(b.visits))
@@ -208,6 +230,28 @@ func (b *batch) readClaims() error {
 	return nil
 }
 
+// readClaim returns who held a visit's id before.
+func (b *batch) readClaim(i int) (c claim, held bool, err error) {
+	if at, copied := b.copies[i]; copied {
+		if b.held != nil && b.held[at] {
+			return b.firsts[at], true, nil
+		}
+		return claim{arrival: b.visits[at].Arrival, content: b.visits[at].Content}, true, nil
+	}
+	value, held, err := bulk(b.claims[i])
+	if err != nil {
+		return c, false, fmt.Errorf("claiming an order's id: %w", err)
+	}
+	if !held {
+		return c, false, nil
+	}
+	c, ok := readClaim(value)
+	if !ok {
+		return c, false, fmt.Errorf("reading the claim on an order's id: %w", errCorrupt)
+	}
+	return c, true, nil
+}
+
 // disclaim takes back what the first pipeline has written on a server that it found to have lost what was written before: points, and claims on ids. An order that
 // is lost there may have held an id of which this batch has a copy: when it is read once more it is to hold it again, and to find no point of the copy in its place.
 // What visits had written before, whose claims stood, stays. That this fails leaves no more behind than a process that dies here.
@@ -219,15 +263,17 @@ func (b *batch) disclaim(ctx context.Context) {
 		v := &b.visits[i]
 		columns := b.places[place : place+len(v.Asks)]
 		place += len(v.Asks)
-		value, held, err := bulk(b.claims[i])
-		if err != nil { // one that was not sent has no reply
-			continue
-		}
-		if c, _ := readClaim(value); held && c.arrival == v.Arrival {
-			continue
-		}
-		if !held {
-			made = append(made, b.store.claimKey(v.ID))
+		if _, copied := b.copies[i]; !copied {
+			value, held, err := bulk(b.claims[i])
+			if err != nil { // one that was not sent has no reply
+				continue
+			}
+			if c, _ := readClaim(value); held && c.arrival == v.Arrival {
+				continue
+			}
+			if !held {
+				made = append(made, b.store.claimKey(v.ID))
+			}
 		}
 		b.dropBlind(ctx, v, columns)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	mini "github.com/alicebob/miniredis/v2/server"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/redis/go-redis/v9"
@@ -369,6 +371,36 @@ func TestRefusedCommandsFailTheCall(t *testing.T) {
 				t.Errorf("without the fault: %v", err)
 			}
 		})
+	}
+}
+
+// TestACopyDoesNotHoldItsIDBecauseTheFirstWasRefused by a server that has room now and then.
+func TestACopyDoesNotHoldItsIDBecauseTheFirstWasRefused(t *testing.T) {
+	m := miniredis.RunT(t)
+	refusals := 1
+	m.Server().SetPreHook(func(c *mini.Peer, command string, _ ...string) bool {
+		if command != "SET" || refusals == 0 {
+			return false
+		}
+		refusals--
+		c.WriteError("OOM command not allowed when used memory > 'maxmemory'.")
+		return true
+	})
+	s := redisstore.New(dial(t, redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: patient}), redisstore.Config{Timeout: patient})
+	first, again := visit(1, 1), visit(1, 1)
+	again.Arrival.Offset += 9
+	visits := []preprocess.Visit{first, again, visit(2, 2)}
+	if _, err := storetest.Exchange(t.Context(), s, visits); err == nil {
+		t.Fatal("a refusal is not told")
+	}
+	found, err := storetest.Exchange(t.Context(), s, visits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if found[i].First != first.Arrival {
+			t.Errorf("visit %d: %v holds the id", i, found[i].First)
+		}
 	}
 }
 
