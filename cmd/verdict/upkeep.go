@@ -31,7 +31,7 @@ func (s *service) openStore() {
 		return
 	}
 	writer := rand.Text()
-	guard := redisstore.NewGuard(redisstore.GuardConfig{Prefix: s.cfg.Redis.Prefix, Writer: writer, Lost: func() { s.keeper.Lost() }})
+	guard := redisstore.NewGuard(redisstore.GuardConfig{Prefix: s.cfg.Redis.Prefix, Writer: writer, Keep: keepOf(&s.cfg, s.parts.features), Lost: func() { s.keeper.Lost() }})
 	s.state = openState(&s.cfg, s.parts.features, guard)
 	s.keeper = upkeep.New(upkeep.Config{
 		Writer: writer, Guard: guard, Wait: s.cfg.Redis.OnLoss == onLossWait, Decisions: s.cfg.State.Decisions,
@@ -46,8 +46,13 @@ func (s *service) openStore() {
 // newBulletin makes the Bulletin of a process that works on the store.
 func newBulletin(cfg *Config, features *preprocess.FeatureSet, client redis.UniversalClient, writer string) *redisstore.Bulletin {
 	return redisstore.NewBulletin(redisstore.BulletinConfig{
-		Client: client, Prefix: cfg.Redis.Prefix, Writer: writer, Keep: storeConfig(cfg, features).Keep + redisstore.DefaultLag, Timeout: cfg.Redis.Timeout,
+		Client: client, Prefix: cfg.Redis.Prefix, Writer: writer, Keep: keepOf(cfg, features), Timeout: cfg.Redis.Timeout,
 	})
+}
+
+// keepOf is how long what processes tell each other in the store is kept: longer than anything else in it lives.
+func keepOf(cfg *Config, features *preprocess.FeatureSet) time.Duration {
+	return storeConfig(cfg, features).Keep + redisstore.DefaultLag
 }
 
 // committed returns up to where the groups of the lanes have committed orders and labels.

@@ -41,10 +41,7 @@ type Bulletin struct {
 
 // NewBulletin makes a Bulletin; nothing is asked of Redis yet.
 func NewBulletin(cfg BulletinConfig) *Bulletin {
-	b := &Bulletin{client: cfg.Client, prefix: safePrefix(cfg.Prefix), writer: cfg.Writer, keep: cfg.Keep, timeout: cfg.Timeout, parts: 1}
-	if b.keep <= 0 {
-		b.keep = DefaultKeep + DefaultLag
-	}
+	b := &Bulletin{client: cfg.Client, prefix: safePrefix(cfg.Prefix), writer: cfg.Writer, keep: keepOf(cfg.Keep), timeout: cfg.Timeout, parts: 1}
 	if b.timeout <= 0 {
 		b.timeout = DefaultTimeout
 	}
@@ -52,6 +49,14 @@ func NewBulletin(cfg BulletinConfig) *Bulletin {
 		b.parts = blocks
 	}
 	return b
+}
+
+// keepOf is how long a store counts as whole that nobody works on, and marks live.
+func keepOf(keep time.Duration) time.Duration {
+	if keep <= 0 {
+		return DefaultKeep + DefaultLag
+	}
+	return keep
 }
 
 // Cluster says whether several servers hold the store, each of which can lose its part alone.
@@ -256,12 +261,12 @@ func (b *Bulletin) Workers(ctx context.Context, within time.Duration) ([]Worker,
 	return out, nil
 }
 
-// Marks returns the marks of partitions (Mark.Topic and Partition are asked for), of those that have one.
+// Marks returns the marks of partitions (Mark.Topic and Partition are asked for), of those that have one that counts.
 func (b *Bulletin) Marks(ctx context.Context, of []Mark) ([]Mark, error) {
 	var p pipeline
 	cmds := make([]*redis.RawCmd, len(of))
 	for i := range of {
-		cmds[i] = p.raw(ctx, "get", b.markKey(&of[i]))
+		cmds[i] = p.raw(ctx, "get", markKey(b.prefix, &of[i]))
 	}
 	if err := b.exec(ctx, &p); err != nil {
 		return nil, fmt.Errorf("reading up to where partitions were applied: %w", err)
@@ -281,14 +286,55 @@ func (b *Bulletin) Marks(ctx context.Context, of []Mark) ([]Mark, error) {
 		}
 		out = append(out, m)
 	}
+	return b.counting(ctx, out)
+}
+
+// counting returns those of marks that count. Their counters are read after them: a counter that a mark counts by does not fall without a loss.
+func (b *Bulletin) counting(ctx context.Context, marks []Mark) ([]Mark, error) {
+	var p pipeline
+	stand := make(map[string]*redis.RawCmd) // :: key of a counter → where it stands
+	for i := range marks {
+		if key := b.counterOf(&marks[i]); key != "" && stand[key] == nil {
+			stand[key] = p.raw(ctx, "get", key)
+		}
+	}
+	if err := b.exec(ctx, &p); err != nil {
+		return nil, fmt.Errorf("asking whether marks count: %w", err)
+	}
+	var out []Mark
+	for i := range marks {
+		m := &marks[i]
+		if key := b.counterOf(m); key != "" {
+			text, found, err := bulk(stand[key])
+			if err != nil {
+				return nil, fmt.Errorf("asking whether marks count: %w", err)
+			}
+			if at, err := strconv.ParseInt(text, 10, 64); !found || err != nil || at <= m.While.Above {
+				continue
+			}
+		}
+		out = append(out, *m)
+	}
 	return out, nil
 }
 
-// SetMarks writes marks as they are given, whatever stands there.
+// counterOf is the key of the counter that a mark counts by: in the same part of the slots; "" for one that always does.
+func (b *Bulletin) counterOf(m *Mark) string {
+	if m.While.Counter == "" {
+		return ""
+	}
+	block := 0
+	if b.Cluster() {
+		block = blockOf(markKey(b.prefix, m))
+	}
+	return counterKey(b.prefix, block, m.While.Counter)
+}
+
+// SetMarks writes marks as they are given, whatever stands there. One that counts always is to say no more than is so whatever may have been lost.
 func (b *Bulletin) SetMarks(ctx context.Context, marks []Mark) error {
 	var p pipeline
 	for i := range marks {
-		p.cmds = append(p.cmds, redis.NewStatusCmd(ctx, "set", b.markKey(&marks[i]), marks[i].text(), "px", b.keep.Milliseconds()))
+		p.cmds = append(p.cmds, redis.NewStatusCmd(ctx, "set", markKey(b.prefix, &marks[i]), marks[i].text(), "px", b.keep.Milliseconds()))
 	}
 	if err := b.exec(ctx, &p); err != nil {
 		return fmt.Errorf("writing up to where partitions were applied: %w", err)
@@ -306,14 +352,7 @@ func (b *Bulletin) Carry(ctx context.Context) error {
 	return nil
 }
 
-// Keep is how long marks are to be kept.
-func (b *Bulletin) Keep() time.Duration { return b.keep }
-
 func (b *Bulletin) wholeKey(part int) string { return b.prefix + wholeKeys + "{" + tagOf(part) + "}" }
-
-func (b *Bulletin) markKey(m *Mark) string {
-	return b.prefix + applied + "{" + m.Topic + "/" + strconv.Itoa(int(m.Partition)) + "}"
-}
 
 // exec runs a pipeline as Store.exec does.
 func (b *Bulletin) exec(ctx context.Context, p *pipeline) error {
@@ -331,18 +370,3 @@ func (b *Bulletin) exec(ctx context.Context, p *pipeline) error {
 	}
 	return nil
 }
-
-// Upkeep keeps the counters of the Guard alive.
-func (g *Guard) Upkeep(ctx context.Context, b *Bulletin) error {
-	var p pipeline
-	for i := range b.parts {
-		p.do(ctx, "pexpire", g.key(i), countersLive.Milliseconds())
-	}
-	if err := b.exec(ctx, &p); err != nil {
-		return fmt.Errorf("keeping the store's counters alive: %w", err)
-	}
-	return nil
-}
-
-// countersLive is how long a counter is there after its process has ended.
-const countersLive = time.Hour

@@ -19,28 +19,38 @@ var ErrLost = errors.New("the store has lost what was written to it")
 
 // GuardConfig is what a Guard is made of. Writer is required.
 type GuardConfig struct {
-	Prefix string // as Config.Prefix
-	Writer string // names this process among all that write under the prefix; never used twice
-	Lost   func() // called when a pipeline finds that something was lost, before anything else can be bound; it is to be quick, and to call nothing of the Guard. Nil is nobody
+	Prefix string        // as Config.Prefix
+	Writer string        // names this process among all that write under the prefix, a word; never used twice
+	Keep   time.Duration // as BulletinConfig.Keep: how long marks live
+	Lost   func()        // called when a pipeline finds that something was lost, before anything else can be bound; it is to be quick, and to call nothing of the Guard. Nil is nobody
 }
 
 // Guard notices that the servers lost something, in the very pipeline that would otherwise work on what is left. Each pipeline ends with an INCR of a counter of this
 // process alone. A server loses the last of what was written to it, or all of it; so while the counter goes up, all is there that was written before it. A
 // counter that went back, or is gone, is a loss. It costs one command for a pipeline; nothing else asks a server whether it is still the same.
 //
+// Pipelines that are under way at once may make up for one another's losses where they count together. So who does one after the other, as a lane does, has a session,
+// with counters of its own. After a loss a session counts in new ones: what the old ones reached stays as it is.
+//
 // On a cluster each sixteenth of the slots has its counter, and a pipeline counts in those that its keys lie in. A part of less than a sixteenth that another
 // server holds is noticed by the next pipeline that has a key in another part of that server's.
 //
-// With the counters go the marks (Applied): up to which offset of each partition the store has everything. It is safe for concurrent use.
+// With the counters go the marks (Mark): up to which offset of each partition the store has everything. A mark names a counter, and what that had reached before it was
+// sent: it counts for as long as the counter stands higher. So one that is written by the very pipeline that notices a loss, or is put back after another, says nothing
+// that is not so, whatever becomes of who wrote it. It is safe for concurrent use.
 type Guard struct {
 	prefix string
 	writer string
+	keep   time.Duration
 	lost   func()
 
-	mu     sync.Mutex
-	at     [blocks]count // guarded by mu
-	losses uint64        // guarded by mu: how many were noticed, in any part
+	mu       sync.Mutex
+	sessions []*[blocks]count // guarded by mu: what was reached; the first is of all that are bound to none
+	losses   uint64           // guarded by mu: how many were noticed, in any part
 }
+
+// Session is of pipelines of which one is done after the other. The zero Session is of all others together.
+type Session struct{ number int }
 
 // What the names of a Guard's keys begin with, behind the prefix. None is state: how it is made good stands in the topics.
 const (
@@ -48,15 +58,15 @@ const (
 	applied  = "at:"
 )
 
-// count is what is known of a counter.
+// count is what is known of a session's counter.
 type count struct {
 	reached int64  // guarded by the Guard's mu, as all of it
-	losses  uint64 // how often it went back
+	losses  uint64 // how often it went back, and another took its place
 }
 
 // NewGuard makes a Guard, for DialConfig.
 func NewGuard(cfg GuardConfig) *Guard {
-	g := &Guard{prefix: safePrefix(cfg.Prefix), writer: cfg.Writer, lost: cfg.Lost}
+	g := &Guard{prefix: safePrefix(cfg.Prefix), writer: cfg.Writer, keep: keepOf(cfg.Keep), lost: cfg.Lost, sessions: []*[blocks]count{{}}}
 	if g.lost == nil {
 		g.lost = func() {}
 	}
@@ -71,9 +81,29 @@ func safePrefix(prefix string) string {
 	return strings.NewReplacer("{", "(", "}", ")").Replace(prefix)
 }
 
-// key is of the counter of a part of the slots.
-func (g *Guard) key(block int) string {
-	return g.prefix + counters + "{" + tagOf(block) + "}:" + g.writer
+// Session begins one.
+func (g *Guard) Session() Session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sessions = append(g.sessions, new([blocks]count))
+	return Session{len(g.sessions) - 1}
+}
+
+// name is of a session's counters between losses, without the part of the slots: a word.
+func (g *Guard) name(session int, losses uint64) string {
+	name := g.writer
+	if session > 0 {
+		name += "+" + strconv.Itoa(session)
+	}
+	if losses > 0 {
+		name += "." + strconv.FormatUint(losses, 10)
+	}
+	return name
+}
+
+// counterKey is of a counter of a part of the slots.
+func counterKey(prefix string, block int, name string) string {
+	return prefix + counters + "{" + tagOf(block) + "}:" + name
 }
 
 func (g *Guard) hook(cluster bool) redis.Hook { return guardHook{guard: g, cluster: cluster} }
@@ -99,10 +129,14 @@ func (h guardHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 		if !current {
 			return ErrLost
 		}
-		cmds = append(cmds, marks.commands(ctx)...)
 		for i := range probes {
 			cmds = append(cmds, probes[i].cmd)
+			if probes[i].before.reached == 0 {
+				cmds = append(cmds, redis.NewRawCmd(ctx, "pexpire", probes[i].key, h.guard.countersLive()))
+			}
 		}
+		// Behind the counters: who reads a mark finds the counter risen.
+		cmds = append(cmds, marks.commands(ctx, h.cluster, probes)...)
 		err := next(ctx, cmds)
 		for i := range probes {
 			if probes[i].cmd.Err() != nil { // then it is not known how far the server came
@@ -142,36 +176,48 @@ func (h guardHook) blocks(cmds []redis.Cmder, marks *Marking) (in [blocks]bool) 
 
 // probe is a counter that a pipeline raises.
 type probe struct {
-	block  int
-	before count
-	cmd    *redis.IntCmd
+	session, block int
+	before         count
+	name, key      string
+	cmd            *redis.IntCmd
 }
 
 // probe returns the commands that raise counters. It is false when something was lost since the context was bound.
 func (g *Guard) probe(ctx context.Context, in [blocks]bool) (probes []probe, current bool) {
-	since, bound := ctx.Value(boundKey{}).(uint64)
+	b, bound := ctx.Value(boundKey{}).(binding)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if bound && since != g.losses {
+	if bound && b.losses != g.losses {
 		return nil, false
 	}
 	probes = make([]probe, 0, 1)
 	for block := range in {
-		if in[block] {
-			probes = append(probes, probe{block, g.at[block], redis.NewIntCmd(ctx, "incr", g.key(block))})
+		if !in[block] {
+			continue
 		}
+		p := probe{session: b.session, block: block, before: g.sessions[b.session][block]}
+		p.name = g.name(p.session, p.before.losses)
+		p.key = counterKey(g.prefix, block, p.name)
+		p.cmd = redis.NewIntCmd(ctx, "incr", p.key)
+		probes = append(probes, p)
 	}
 	return probes, true
 }
 
 type boundKey struct{}
 
-// Bind returns a context for pipelines that belong together, such as those of a step. Once something was lost they fail with ErrLost before they are sent, whoever has
-// noticed it: of two lanes the one that did not is otherwise half way through with what was there before.
-func (g *Guard) Bind(ctx context.Context) context.Context {
+// binding is what a bound context knows.
+type binding struct {
+	session int
+	losses  uint64 // that were noticed before
+}
+
+// Bind returns a context for pipelines of a session that belong together, such as those of a step. Once something was lost they fail with ErrLost before they are sent,
+// whoever has noticed it: of two lanes the one that did not is otherwise half way through with what was there before.
+func (g *Guard) Bind(ctx context.Context, s Session) context.Context {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return context.WithValue(ctx, boundKey{}, g.losses)
+	return context.WithValue(ctx, boundKey{}, binding{s.number, g.losses})
 }
 
 // unbound returns a context whose pipelines are sent whatever was lost, also when the one that it is made of ends.
@@ -179,19 +225,19 @@ func unbound(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), boundKey{}, nil)
 }
 
-// judge looks at what the counters were raised to. A counter that went back is taken as it is from then on, so that each loss is noticed once more by those
-// pipelines alone which had begun before.
+// judge looks at what the counters were raised to. In place of a counter that went back comes another, so that each loss is noticed once more by those pipelines alone
+// which had begun before.
 func (g *Guard) judge(probes []probe) (lost bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range probes {
-		p, at := &probes[i], &g.at[probes[i].block]
-		value := p.cmd.Val()
+		p := &probes[i]
+		at, value := &g.sessions[p.session][p.block], p.cmd.Val()
 		switch {
 		case value <= p.before.reached:
 			lost = true
 			if at.losses == p.before.losses {
-				*at = count{reached: value, losses: at.losses + 1}
+				*at = count{losses: at.losses + 1}
 				g.losses++
 			}
 		case at.losses == p.before.losses:
@@ -204,99 +250,23 @@ func (g *Guard) judge(probes []probe) (lost bool) {
 	return lost
 }
 
-// Mark is up to where a partition was applied.
-type Mark struct {
-	Topic     string
-	Partition int32
-	Next      int64 // the first offset that is not
-	Millis    int64 // when that was, by the clock of who applied it, since 1970
-}
+// countersLive is how long a counter is there after its process has ended: longer than the marks that count by it. In milliseconds.
+func (g *Guard) countersLive() int64 { return (g.keep + time.Hour).Milliseconds() }
 
-// Marking is marks on their way into Redis, behind the commands of a pipeline.
-type Marking struct {
-	keys  []string
-	marks []Mark
-	cmds  []*redis.RawCmd
-	ttl   any
-	sent  bool
-	older []Mark // those that stood before
-}
-
-type markingKey struct{}
-
-// Marking returns a context with which the next pipeline writes marks too: after its own commands, so that whoever reads a mark reads all that was written before
-// it. The pipeline should be the last that a batch needs.
-func (g *Guard) Marking(ctx context.Context, marks []Mark, keep time.Duration) (context.Context, *Marking) {
-	m := &Marking{marks: marks, ttl: keep.Milliseconds()}
-	for i := range marks {
-		m.keys = append(m.keys, g.markKey(marks[i].Topic, marks[i].Partition))
+// Upkeep keeps the counters of the Guard alive. Those of before a loss live on for as long as their marks.
+func (g *Guard) Upkeep(ctx context.Context, b *Bulletin) error {
+	var p pipeline
+	g.mu.Lock()
+	for session := range g.sessions {
+		for block := range b.parts {
+			if at := g.sessions[session][block]; at.reached > 0 {
+				p.do(ctx, "pexpire", counterKey(g.prefix, block, g.name(session, at.losses)), g.countersLive())
+			}
+		}
 	}
-	return context.WithValue(ctx, markingKey{}, m), m
-}
-
-// Sent says whether the marks were written. They are sent with one pipeline, and once it has failed with the next.
-func (m *Marking) Sent() bool { return m.sent }
-
-// Older returns the marks that stood before, when they were written.
-func (m *Marking) Older() []Mark { return m.older }
-
-func (g *Guard) markKey(topic string, partition int32) string {
-	return g.prefix + applied + "{" + topic + "/" + strconv.Itoa(int(partition)) + "}"
-}
-
-func marksOf(ctx context.Context) *Marking {
-	if m, ok := ctx.Value(markingKey{}).(*Marking); ok && !m.sent {
-		return m
+	g.mu.Unlock()
+	if err := b.exec(ctx, &p); err != nil {
+		return fmt.Errorf("keeping the store's counters alive: %w", err)
 	}
 	return nil
 }
-
-func (m *Marking) commands(ctx context.Context) []redis.Cmder {
-	if m == nil {
-		return nil
-	}
-	m.cmds = m.cmds[:0]
-	out := make([]redis.Cmder, len(m.marks))
-	for i := range m.marks {
-		m.cmds = append(m.cmds, redis.NewRawCmd(ctx, "set", m.keys[i], m.marks[i].text(), "get", "px", m.ttl))
-		out[i] = m.cmds[i]
-	}
-	return out
-}
-
-// read takes down what stood there before.
-func (m *Marking) read() error {
-	if m == nil {
-		return nil
-	}
-	m.sent, m.older = true, m.older[:0]
-	for i := range m.marks {
-		text, found, err := bulk(m.cmds[i])
-		if err != nil {
-			return err
-		}
-		older, ok := parseMark(text, m.marks[i].Topic, m.marks[i].Partition)
-		if found && !ok {
-			return errMark
-		}
-		if found {
-			m.older = append(m.older, older)
-		}
-	}
-	return nil
-}
-
-// text is the mark as it stands in Redis.
-func (m *Mark) text() string {
-	return strconv.FormatInt(m.Next, 10) + " " + strconv.FormatInt(m.Millis, 10)
-}
-
-func parseMark(text, topic string, partition int32) (Mark, bool) {
-	next, millis, found := strings.Cut(text, " ")
-	n, err1 := strconv.ParseInt(next, 10, 64)
-	at, err2 := strconv.ParseInt(millis, 10, 64)
-	return Mark{topic, partition, n, at}, found && err1 == nil && err2 == nil
-}
-
-// errMark is of a mark that cannot be read.
-var errMark = fmt.Errorf("reading up to where partitions were applied: %w", errCorrupt)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ type guarded struct {
 func newGuarded(t testing.TB, cfg redisstore.DialConfig, writer string) *guarded {
 	t.Helper()
 	g := &guarded{}
-	g.guard = redisstore.NewGuard(redisstore.GuardConfig{Writer: writer, Lost: func() { g.told++ }})
+	g.guard = redisstore.NewGuard(redisstore.GuardConfig{Writer: writer, Keep: time.Hour, Lost: func() { g.told++ }})
 	cfg.Guard = g.guard
 	g.Store = redisstore.New(dial(t, cfg), redisstore.Config{Timeout: patient})
 	return g
@@ -82,7 +83,7 @@ func TestACallThatNoticesALossLeavesNeitherClaimNorPoint(t *testing.T) {
 			if _, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{again}); !errors.Is(err, redisstore.ErrLost) {
 				t.Fatalf("what is left of an emptied store is taken, with the error %v", err)
 			}
-			bound := g.guard.Bind(t.Context())
+			bound := g.guard.Bind(t.Context(), redisstore.Session{})
 			for _, v := range []preprocess.Visit{visit(3, 3), first, again} {
 				found, err := storetest.Exchange(t.Context(), g, []preprocess.Visit{v})
 				if err != nil {
@@ -176,13 +177,20 @@ func TestLateReplyIsNoLoss(t *testing.T) {
 	}
 }
 
+// marked exchanges a visit, and has a mark written with it.
+func (g *guarded) marked(ctx context.Context, next int64) (*redisstore.Marking, error) {
+	ctx, marking := g.guard.Marking(ctx, []redisstore.Mark{{Topic: "orders", Partition: 3, Next: next, Millis: 7}})
+	_, err := storetest.Exchange(ctx, g, []preprocess.Visit{visit(int(next), next)})
+	return marking, err
+}
+
 // TestMarksAreWrittenBehindTheCommands, with the pipeline that carries them, and tell what stood there before.
 func TestMarksAreWrittenBehindTheCommands(t *testing.T) {
 	m := miniredis.RunT(t)
 	g := newGuarded(t, redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: patient}, "one")
 	mark := func(next int64) *redisstore.Marking {
-		ctx, marking := g.guard.Marking(t.Context(), []redisstore.Mark{{Topic: "orders", Partition: 3, Next: next, Millis: 7}}, time.Hour)
-		if _, err := storetest.Exchange(ctx, g, []preprocess.Visit{visit(int(next), next)}); err != nil {
+		marking, err := g.marked(t.Context(), next)
+		if err != nil {
 			t.Fatal(err)
 		}
 		return marking
@@ -191,15 +199,129 @@ func TestMarksAreWrittenBehindTheCommands(t *testing.T) {
 		t.Errorf("the first mark was sent: %v, and found %v", first.Sent(), first.Older())
 	}
 	second := mark(20)
-	if diff := cmp.Diff([]redisstore.Mark{{Topic: "orders", Partition: 3, Next: 10, Millis: 7}}, second.Older()); diff != "" || !second.Sent() {
+	want := []redisstore.Mark{{Topic: "orders", Partition: 3, Next: 10, Millis: 7, While: redisstore.While{Counter: "one", Above: 0}}}
+	if diff := cmp.Diff(want, second.Older()); diff != "" || !second.Sent() {
 		t.Errorf("the second found (-want +got):\n%s", diff)
 	}
 	if ttl := m.TTL("verdict:at:{orders/3}"); ttl != time.Hour {
 		t.Errorf("a mark lives for %s", ttl)
 	}
+	if ttl := m.TTL("verdict:fence:{18}:one"); ttl <= time.Hour {
+		t.Errorf("the counter that it counts by lives for %s", ttl)
+	}
 	m.FlushAll()
-	ctx, third := g.guard.Marking(t.Context(), []redisstore.Mark{{Topic: "orders", Partition: 3, Next: 30}}, time.Hour)
-	if _, err := storetest.Exchange(ctx, g, []preprocess.Visit{visit(30, 30)}); !errors.Is(err, redisstore.ErrLost) || !third.Sent() || len(third.Older()) != 0 {
+	if third, err := g.marked(t.Context(), 30); !errors.Is(err, redisstore.ErrLost) || !third.Sent() || len(third.Older()) != 0 {
 		t.Errorf("after a loss: %v, sent %v, found %v", err, third.Sent(), third.Older())
+	}
+}
+
+// TestAMarkThatCameWithALossNeverCounts, however much its writer does afterwards; what it took the place of does, where it is put back.
+func TestAMarkThatCameWithALossNeverCounts(t *testing.T) {
+	for _, server := range withCluster() {
+		t.Run(server.name, func(t *testing.T) {
+			cfg := server.start(t)
+			g := newGuarded(t, cfg, "one")
+			notice := redisstore.NewBulletin(redisstore.BulletinConfig{Client: dial(t, cfg), Writer: "reader", Timeout: patient})
+			counts := func(want ...int64) {
+				t.Helper()
+				marks, err := notice.Marks(t.Context(), []redisstore.Mark{{Topic: "orders", Partition: 3}, {Topic: "orders", Partition: 4}})
+				var got []int64
+				for _, m := range marks {
+					got = append(got, m.Next)
+				}
+				if err != nil || !slices.Equal(got, want) {
+					t.Fatalf("%v count, %v; want %v", got, err, want)
+				}
+			}
+			session := g.guard.Session()
+			mark := func(next int64, want error) (out *redisstore.Marking) {
+				t.Helper()
+				out, err := g.marked(g.guard.Bind(t.Context(), session), next)
+				if !errors.Is(err, want) {
+					t.Fatal(err)
+				}
+				return out
+			}
+			mark(10, nil)
+			mark(20, nil)
+			before := copied(t, cfg)
+			mark(30, nil)
+			mark(40, nil)
+			counts(40)
+			before()
+			counts(20)
+			late := mark(50, redisstore.ErrLost)
+			counts()
+			for n := range 5 {
+				if err := g.exchange(t, 100+n); err != nil && !cfg.Cluster {
+					t.Fatal(err)
+				}
+				counts()
+			}
+			if err := notice.SetMarks(t.Context(), late.Older()); err != nil {
+				t.Fatal(err)
+			}
+			counts(20)
+			if !cfg.Cluster { // there each part notices by itself
+				mark(60, nil)
+				counts(60)
+			}
+			// The older one, put back where that was lost as well, says nothing either.
+			flush(t, cfg)
+			if err := notice.SetMarks(t.Context(), late.Older()); err != nil {
+				t.Fatal(err)
+			}
+			counts()
+		})
+	}
+}
+
+// copied returns what has servers hold again the texts that they hold now: counters and marks among them.
+func copied(t *testing.T, cfg redisstore.DialConfig) (restore func()) {
+	t.Helper()
+	client := dial(t, redisstore.DialConfig{Addrs: cfg.Addrs, Cluster: cfg.Cluster, Timeout: patient})
+	texts := func() map[string]string {
+		out := map[string]string{}
+		for _, key := range keysOf(t, client, "") {
+			if text, err := client.Get(t.Context(), key).Result(); err == nil {
+				out[key] = text
+			}
+		}
+		return out
+	}
+	held := texts()
+	return func() {
+		t.Helper()
+		for key := range texts() {
+			client.Del(t.Context(), key)
+		}
+		for key, text := range held {
+			if err := client.Set(t.Context(), key, text, time.Hour).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestPipelinesAtOnceDoNotMakeUpForALoss: where they counted together the second would find the counter as high as it should be.
+func TestPipelinesAtOnceDoNotMakeUpForALoss(t *testing.T) {
+	m := miniredis.RunT(t)
+	g := newGuarded(t, redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: patient}, "one")
+	lanes := []redisstore.Session{g.guard.Session(), g.guard.Session()}
+	for n := range 3 {
+		for _, lane := range lanes {
+			if _, err := g.marked(g.guard.Bind(t.Context(), lane), int64(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, lane := range lanes { // each loses its last, and goes on before the other has noticed
+		key := "verdict:fence:{18}:one+" + strconv.Itoa(i+1)
+		if _, err := m.Incr(key, -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.marked(g.guard.Bind(t.Context(), lane), 9); !errors.Is(err, redisstore.ErrLost) {
+			t.Errorf("lane %d takes what is left, with the error %v", i, err)
+		}
 	}
 }

@@ -52,8 +52,9 @@ type Keeper struct {
 	cfg  Config
 	wake chan struct{} // something was lost: do not wait for the next look
 
-	untold    bool          // by the servers, what they have evicted; owned by Run
-	lease     chan struct{} // holds one while the leadership is taken on or given up, which asks Redis
+	untold    bool               // by the servers, what they have evicted; owned by Run
+	session   redisstore.Session // of repairs
+	lease     chan struct{}      // holds one while the leadership is taken on or given up, which asks Redis
 	mu        sync.Mutex
 	whole     string                        // guarded by mu, as all of it: the name under which the store is whole; "" while it lacks something or is not known
 	stage     redisstore.Stage              // of the repair under way; "" without one
@@ -95,7 +96,7 @@ func New(cfg Config) *Keeper {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Keeper{
-		cfg: cfg, lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
+		cfg: cfg, session: cfg.Guard.Session(), lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
 	}
 }
 
@@ -140,18 +141,24 @@ func (k *Keeper) Whole() bool {
 	return k.whole != ""
 }
 
-// Upkeep is for the workers of the process, all of them.
+// Upkeep is for a worker of the process. Each has its own.
 func (k *Keeper) Upkeep() *consumer.Upkeep {
-	return &consumer.Upkeep{Enter: k.enter, Mark: k.mark, Leave: k.leave}
+	session := k.cfg.Guard.Session()
+	return &consumer.Upkeep{
+		Enter: func(ctx, step context.Context, alive func()) (context.Context, bool, error) {
+			return k.enter(ctx, step, session, alive)
+		},
+		Mark: k.mark, Leave: k.leave,
+	}
 }
 
 // aliveEvery is how often a worker that waits says that it is alive.
 const aliveEvery = 500 * time.Millisecond
 
 // enter is consumer.Upkeep's.
-func (k *Keeper) enter(ctx, step context.Context, alive func()) (bound context.Context, stale bool, err error) {
+func (k *Keeper) enter(ctx, step context.Context, session redisstore.Session, alive func()) (bound context.Context, stale bool, err error) {
 	for {
-		admitted, stale, changed := k.admit(step)
+		admitted, stale, changed := k.admit(step, session)
 		if admitted != nil {
 			return admitted, stale, nil
 		}
@@ -166,8 +173,8 @@ func (k *Keeper) enter(ctx, step context.Context, alive func()) (bound context.C
 }
 
 // admit lets a try begin, or says what to wait for.
-func (k *Keeper) admit(step context.Context) (bound context.Context, stale bool, changed <-chan struct{}) {
-	bound = k.cfg.Guard.Bind(step) // before it is looked at what there is: a loss in between is one of this try
+func (k *Keeper) admit(step context.Context, session redisstore.Session) (bound context.Context, stale bool, changed <-chan struct{}) {
+	bound = k.cfg.Guard.Bind(step, session) // before it is looked at what there is: a loss in between is one of this try
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	stale = k.whole == ""
@@ -207,25 +214,25 @@ func behind(offsets kafka.Offsets, records []consumer.Record) {
 
 // mark is consumer.Upkeep's.
 func (k *Keeper) mark(ctx context.Context, records []consumer.Record) (with context.Context, marked func() error) {
-	with, m := k.marking(ctx, records)
+	offsets := make(kafka.Offsets)
+	behind(offsets, records)
+	with, m := k.marking(ctx, offsets)
 	k.mu.Lock()
 	k.markings[&records[0]] = m
 	k.mu.Unlock()
 	return with, func() error { return k.carry(with, m) }
 }
 
-// marking is the marks of a batch.
+// marking is marks on their way into the store.
 type marking struct {
 	*redisstore.Marking
 
 	marks []redisstore.Mark
 }
 
-func (k *Keeper) marking(ctx context.Context, records []consumer.Record) (context.Context, *marking) {
-	offsets := make(kafka.Offsets)
-	behind(offsets, records)
+func (k *Keeper) marking(ctx context.Context, offsets kafka.Offsets) (context.Context, *marking) {
 	m := &marking{marks: marksAt(offsets, time.Now().UnixMilli())}
-	ctx, m.Marking = k.cfg.Guard.Marking(ctx, m.marks, k.cfg.Bulletin.Keep())
+	ctx, m.Marking = k.cfg.Guard.Marking(ctx, m.marks)
 	return ctx, m
 }
 

@@ -42,6 +42,7 @@ type process struct {
 	client redis.UniversalClient
 	hooks  *consumer.Upkeep
 	stop   context.CancelFunc
+	over   chan struct{} // closed when Run has returned
 }
 
 func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string) *process {
@@ -94,9 +95,9 @@ func newProcess(t *testing.T, m *miniredis.Miniredis, of *topics, writer string)
 	p.hooks = p.Upkeep()
 	ctx, stop := context.WithCancel(t.Context())
 	p.stop = stop
-	done := make(chan struct{})
-	go func() { defer close(done); _ = p.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
+	p.over = make(chan struct{})
+	go func() { defer close(p.over); _ = p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-p.over })
 	return p
 }
 
@@ -165,7 +166,7 @@ func TestRepairBeginsWhereTheStoreWentBackTo(t *testing.T) {
 	}
 	// The server as it was after the second step, with the counter of that time.
 	marked := time.Now().Add(-10 * time.Minute)
-	for key, value := range map[string]string{"verdict:fence:{18}:one": "2", "verdict:at:{orders/0}": "20 " + millis(marked), "state": "20"} {
+	for key, value := range map[string]string{"verdict:fence:{18}:one+2": "2", "verdict:at:{orders/0}": "20 " + millis(marked), "state": "20"} {
 		if err := m.Set(key, value); err != nil {
 			t.Fatal(err)
 		}
@@ -186,6 +187,37 @@ func TestRepairBeginsWhereTheStoreWentBackTo(t *testing.T) {
 	}
 	if got, _ := m.Get("verdict:at:{orders/0}"); got[:3] != "50 " {
 		t.Errorf("the mark is %q", got)
+	}
+}
+
+// TestAMarkOfAProcessThatEndsAsItNoticesALossIsNotBelieved: it has written over the mark that told how far the store is, and puts nothing back.
+func TestAMarkOfAProcessThatEndsAsItNoticesALossIsNotBelieved(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{}}
+	one := newProcess(t, m, of, "one")
+	for n := range 4 {
+		if stale, err := one.step(t, of, int64(10*n+10)); stale || err != nil {
+			t.Fatalf("step %d is stale: %v, %v", n, stale, err)
+		}
+	}
+	one.stop()
+	<-one.over
+	// The server as it was after the second step.
+	for key, value := range map[string]string{"verdict:fence:{18}:one+2": "2", "verdict:at:{orders/0}": "20 " + millis(time.Now()) + " 1 one+2", "state": "20"} {
+		if err := m.Set(key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := one.step(t, of, 50); !errors.Is(err, redisstore.ErrLost) {
+		t.Fatalf("the step that reads what is left: %v", err)
+	}
+	if mark, _ := m.Get("verdict:at:{orders/0}"); !strings.HasPrefix(mark, "50 ") {
+		t.Fatalf("the mark is %q", mark)
+	}
+	other := newProcess(t, m, of, "other")
+	until(t, func() bool { return other.Whole() })
+	want := []span{{kafka.Offsets{}, kafka.Offsets{"orders": {0: 40}}}}
+	if diff := cmp.Diff(want, of.spans()); diff != "" {
+		t.Errorf("applied (-want +got):\n%s", diff)
 	}
 }
 

@@ -31,7 +31,7 @@ type repairing struct {
 // repair fills the store. When it fails, somebody begins again, from the marks that stand by then.
 func (k *Keeper) repair(ctx context.Context) {
 	r := &repairing{Keeper: k, began: time.Now()}
-	bound := k.cfg.Guard.Bind(ctx)
+	bound := k.cfg.Guard.Bind(ctx, k.session)
 	name, err := r.run(bound)
 	if err == nil && r.evicted != nil {
 		err = k.cfg.Bulletin.Accept(bound, r.evicted)
@@ -270,17 +270,27 @@ func (r *repairing) apply(ctx context.Context) error {
 	}
 	// Behind the last record there may be what is no record: the ends of transactions, what compaction took.
 	return r.again(ctx, "writing how far the store is", func() error {
-		return r.cfg.Bulletin.SetMarks(ctx, marksAt(r.gap.ends, time.Now().UnixMilli()))
+		return r.put(ctx, r.gap.ends)
 	})
+}
+
+// put writes offsets as marks.
+func (r *repairing) put(ctx context.Context, offsets kafka.Offsets) error {
+	with, m := r.marking(ctx, offsets)
+	err := r.carry(with, m)
+	if err != nil {
+		r.mu.Lock()
+		r.survive(m)
+		r.mu.Unlock()
+	}
+	return err
 }
 
 // applied notes that records were applied.
 func (r *repairing) applied(ctx context.Context, records []consumer.Record) error {
-	with, m := r.marking(ctx, records)
-	if err := r.carry(with, m); err != nil {
-		r.mu.Lock()
-		r.survive(m)
-		r.mu.Unlock()
+	offsets := make(kafka.Offsets)
+	behind(offsets, records)
+	if err := r.put(ctx, offsets); err != nil {
 		return err
 	}
 	behind(r.at, records)
