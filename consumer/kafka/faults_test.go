@@ -435,6 +435,29 @@ func TestATransactionThatWasCommittedWithoutAnAnswerIsNotDoneAgain(t *testing.T)
 	}
 }
 
+// TestATransactionIsGivenUpWhenTheProcessEnds and no broker answers what was written: the client alone would wait for ever.
+func TestATransactionIsGivenUpWhenTheProcessEnds(t *testing.T) {
+	virtually(t, "deaf", func(t *testing.T, ctx context.Context, f *faulty) {
+		deaf := &deafDialer{dial: f.dial, key: kmsg.Produce.Int16()}
+		f.send(t, ctx, 0, "a", "b")
+		tr := f.transport(t, func(cfg *kafka.TransportConfig) { cfg.TransactionalID, cfg.Dial = "scorer", deaf.dialContext })
+		var ends time.Time
+		running(t, ctx, tr, nil, func() {
+			f.committed(t, ctx, 0, 2)
+			deaf.left.Store(1 << 40)
+			f.send(t, ctx, 0, "c")
+			time.Sleep(10 * time.Second) // virtual
+			ends = time.Now()
+		})
+		if took := time.Since(ends); took > 15*time.Second {
+			t.Errorf("it ends after %s", took)
+		}
+		if deaf.left.Load() == 1<<40 {
+			t.Error("no answer was lost: this showed nothing")
+		}
+	})
+}
+
 // deafDialer makes connections that end when the answer to a request is to be read.
 type deafDialer struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)

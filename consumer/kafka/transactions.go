@@ -164,7 +164,7 @@ func (t *Transport) write(ctx context.Context, records []*kgo.Record) error {
 			alone = append(alone, r)
 		}
 	}
-	failed := x.note(t.client.ProduceSync(ctx, together...))
+	failed := t.produce(ctx, together...)
 	for _, r := range alone {
 		sent := r
 		for range x.sizes[orderOf(r)] - 1 {
@@ -175,10 +175,35 @@ func (t *Transport) write(ctx context.Context, records []*kgo.Record) error {
 		if sent.Topic != r.Topic {
 			x.replaced++
 		}
-		failed = errors.Join(failed, x.note(t.client.ProduceSync(ctx, sent)))
+		failed = errors.Join(failed, t.produce(ctx, sent))
 	}
 	return failed
 }
+
+// produce writes records of a transaction and waits for them, until ctx ends: the client itself waits for ever for a record that it has sent and has no answer to.
+func (t *Transport) produce(ctx context.Context, records ...*kgo.Record) error {
+	var results kgo.ProduceResults
+	done, client := make(chan struct{}), t.client
+	go func() {
+		defer close(done)
+		results = client.ProduceSync(ctx, records...)
+	}()
+	select {
+	case <-done:
+		return t.tx.note(results)
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return t.tx.note(results)
+	case <-time.After(withdrawn):
+		t.tx.broken = fmt.Errorf("writing to the brokers: %w", ctx.Err())
+		return t.tx.broken
+	}
+}
+
+// withdrawn is for how long a client is waited for that is no longer asked to write: it answers at once for what it has not sent.
+const withdrawn = time.Second
 
 // note returns the first failure, and remembers what was too large.
 func (x *transactions) note(results kgo.ProduceResults) error {
@@ -261,6 +286,10 @@ func (x *transactions) finish(ctx context.Context, how kgo.TransactionEndTry) (c
 // abort undoes the open transaction, of which cause could not be done.
 func (t *Transport) abort(ctx context.Context, cause error) error {
 	x := t.tx
+	if x.broken != nil { // the client still waits for an answer: it is not asked for more
+		x.open = false
+		return t.undone(cause)
+	}
 	_, err := x.finish(ctx, kgo.TryAbort)
 	x.moved.Store(false)
 	if err != nil {
