@@ -15,6 +15,7 @@ package upkeep
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -67,6 +68,7 @@ type Keeper struct {
 	working   int                           // tries of steps under way
 	reached   kafka.Offsets                 // behind the last records that this process's lanes have done
 	markings  map[*consumer.Record]*marking // :: first record of a batch that is being marked → its marks
+	doubts    map[partition]redisstore.Mark // marks that were written over and may tell of a loss
 	survivors map[partition]redisstore.Mark // marks that stood in the store when something was lost, and were written over by the call that noticed it
 	changed   chan struct{}                 // closed when any of this changes
 }
@@ -96,7 +98,8 @@ func New(cfg Config) *Keeper {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Keeper{
-		cfg: cfg, session: cfg.Guard.Session(), lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
+		cfg: cfg, session: cfg.Guard.Session(), lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets),
+		doubts: make(map[partition]redisstore.Mark), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
 	}
 }
 
@@ -220,7 +223,65 @@ func (k *Keeper) mark(ctx context.Context, records []consumer.Record) (with cont
 	k.mu.Lock()
 	k.markings[&records[0]] = m
 	k.mu.Unlock()
-	return with, func() error { return k.carry(with, m) }
+	return with, func() error {
+		if err := k.carry(with, m); err != nil {
+			return err
+		}
+		return k.follows(ctx, m, records)
+	}
+}
+
+// follows finds out whether all is there that was done before records by whoever had their partitions: he may be gone, and what he did be lost, so that nobody's counter
+// tells. The marks that were written over say so. They lie before the records also where something else than records lies between, which nobody commits.
+func (k *Keeper) follows(ctx context.Context, m *marking, records []consumer.Record) error {
+	if !k.doubtful(m, records) {
+		return nil
+	}
+	committed, err := k.cfg.Committed(ctx)
+	if err != nil {
+		return fmt.Errorf("asking what was done before: %w", err)
+	}
+	k.mu.Lock()
+	lost := false
+	for of, mark := range k.doubts {
+		lost = lost || mark.Next < committed[of.topic][of.number]
+	}
+	if lost {
+		maps.Copy(k.survivors, k.doubts)
+	}
+	clear(k.doubts)
+	k.mu.Unlock()
+	if lost {
+		k.Lost()
+		return fmt.Errorf("what was done before: %w", redisstore.ErrLost)
+	}
+	return nil
+}
+
+// doubtful says whether marks were written over that lie before records and are not what this process has done, now or when the batch was tried before.
+func (k *Keeper) doubtful(m *marking, records []consumer.Record) bool {
+	begins := make(map[partition]int64, len(m.marks))
+	for i := range records {
+		of := partition{records[i].Topic, records[i].Partition}
+		if begin, known := begins[of]; !known || records[i].Offset < begin {
+			begins[of] = records[i].Offset
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, mark := range m.Older() {
+		of := partition{mark.Topic, mark.Partition}
+		if mark.Next < begins[of] && mark.Next != k.reached[of.topic][of.number] {
+			k.doubts[of] = mark
+		}
+		delete(begins, of)
+	}
+	for of, begin := range begins { // where no mark stood
+		if begin > 0 {
+			k.doubts[of] = redisstore.Mark{Topic: of.topic, Partition: of.number}
+		}
+	}
+	return len(k.doubts) > 0
 }
 
 // marking is marks on their way into the store.

@@ -221,6 +221,49 @@ func TestAMarkOfAProcessThatEndsAsItNoticesALossIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestWhatADeadProcessDidAndTheStoreLostIsMissed by who takes its partition over, whose own counter stands: in the same moment the one has died and the other went back.
+func TestWhatADeadProcessDidAndTheStoreLostIsMissed(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{}}
+	one, other := newProcess(t, m, of, "one"), newProcess(t, m, of, "other")
+	step := func(p *process, next int64) error {
+		t.Helper()
+		stale, err := p.step(t, of, next)
+		if stale {
+			t.Fatal("the step is stale")
+		}
+		return err
+	}
+	for n := range 4 {
+		if err := step(one, int64(10*n+10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, other.Whole)
+	one.stop()
+	<-one.over
+	for key, value := range map[string]string{"verdict:fence:{18}:one+2": "2", "verdict:at:{orders/0}": "20 " + millis(time.Now()) + " 1 one+2", "state": "20"} {
+		if err := m.Set(key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := step(other, 50); !errors.Is(err, redisstore.ErrLost) {
+		t.Fatalf("what the dead process did is not missed: %v", err)
+	}
+	until(t, func() bool { return len(of.spans()) > 0 && other.Whole() })
+	want := []span{{kafka.Offsets{"orders": {0: 20}}, kafka.Offsets{"orders": {0: 40}}}}
+	if diff := cmp.Diff(want, of.spans()); diff != "" {
+		t.Errorf("applied (-want +got):\n%s", diff)
+	}
+	for _, next := range []int64{50, 70} { // also behind what is no record
+		if err := step(other, next); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(of.spans()); n != 1 {
+		t.Errorf("the store was filled %d times", n)
+	}
+}
+
 func millis(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
 
 // TestAnotherProcessGoesOnWithARepair whose leader has died.
