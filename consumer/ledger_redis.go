@@ -17,6 +17,10 @@ type RedisLedgerConfig struct {
 	Prefix  string        // of all keys; "" is "verdict:". Braces in it become parentheses: a cluster looks for the first pair of braces
 	Keep    time.Duration // how long a decision stands; zero is 30 days: longer than any topic of orders is read again
 	Timeout time.Duration // how long Redis may take for a few records; zero is 50 ms. Many have half a millisecond more for each
+
+	// Lost says whether a call failed since the server had lost what was written before, and gives a context in which what the call has written can be taken back.
+	// Nil: no server does.
+	Lost func(ctx context.Context, err error) (undo context.Context, lost bool)
 }
 
 // RedisLedger is a Ledger in Redis: one string an order, written by SET NX GET, which keeps the first and returns it. Expiry counts from the first
@@ -26,6 +30,7 @@ type RedisLedger struct {
 	prefix  string
 	keep    time.Duration
 	timeout time.Duration
+	lost    func(context.Context, error) (context.Context, bool)
 }
 
 var _ Ledger = (*RedisLedger)(nil)
@@ -42,10 +47,11 @@ func NewRedisLedger(client redis.UniversalClient, cfg RedisLedgerConfig) *RedisL
 		cfg.Timeout = 50 * time.Millisecond
 	}
 	prefix := strings.NewReplacer("{", "(", "}", ")").Replace(cfg.Prefix) // as the store does
-	return &RedisLedger{client: client, prefix: prefix, keep: cfg.Keep, timeout: cfg.Timeout}
+	return &RedisLedger{client: client, prefix: prefix, keep: cfg.Keep, timeout: cfg.Timeout, lost: cfg.Lost}
 }
 
-// First is Ledger's. A call made again returns what the first time kept.
+// First is Ledger's. A call made again returns what the first time kept. One that finds that the server has lost something takes back what it has kept: the first
+// decisions may be among what was lost, and nobody is to be told others meanwhile.
 func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, error) {
 	if len(records) == 0 {
 		return nil, ctx.Err()
@@ -66,6 +72,11 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		if l.lost != nil {
+			if undo, lost := l.lost(ctx, err); lost {
+				l.takeBack(undo, records, earlier)
+			}
+		}
 		return nil, fmt.Errorf("keeping %d decisions in Redis: %w", len(records), err)
 	}
 	stands := make([][]byte, len(records))
@@ -87,6 +98,32 @@ func (l *RedisLedger) First(ctx context.Context, records []Kept) ([][]byte, erro
 		}
 	}
 	return stands, nil
+}
+
+// takeBack takes out of Redis what a call has kept there, and nothing else: the first decisions may be kept again by now. That this fails leaves no more behind than a
+// process that dies here.
+func (l *RedisLedger) takeBack(ctx context.Context, records []Kept, earlier []*redis.StringCmd) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout+time.Duration(len(records))*time.Millisecond/2)
+	defer cancel()
+	read, drop := l.client.Pipeline(), l.client.Pipeline()
+	found := make(map[int]*redis.StringCmd)
+	for i := range records {
+		if earlier[i] != nil && errors.Is(earlier[i].Err(), redis.Nil) {
+			found[i] = read.Get(ctx, l.key(records[i].ID))
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	_, _ = read.Exec(ctx)
+	for i, record := range found {
+		if record.Val() == string(records[i].Record) {
+			drop.Del(ctx, l.key(records[i].ID))
+		}
+	}
+	if drop.Len() > 0 {
+		_, _ = drop.Exec(ctx)
+	}
 }
 
 // Restore has records stand in place of what does: for first decisions that were lost, where another was kept since and told nobody. An error means that any part may

@@ -157,6 +157,37 @@ func TestACopyIsNotKeptBecauseTheFirstWasRefused(t *testing.T) {
 	}
 }
 
+// TestACallThatNoticesALossKeepsNothing: a first decision may be among what is lost, and who asks meanwhile is not to be told another.
+func TestACallThatNoticesALossKeepsNothing(t *testing.T) {
+	m := miniredis.RunT(t)
+	guard := redisstore.NewGuard(redisstore.GuardConfig{Writer: "one"})
+	client := redisstore.Dial(redisstore.DialConfig{Addrs: []string{m.Addr()}, Timeout: 10 * time.Second, Guard: guard})
+	t.Cleanup(func() { _ = client.Close() })
+	l := consumer.NewRedisLedger(client, consumer.RedisLedgerConfig{Timeout: 10 * time.Second, Lost: redisstore.Lost})
+	first := func(records ...consumer.Kept) ([]string, error) {
+		bound := guard.Bind(t.Context(), redisstore.Session{})
+		got, err := l.First(bound, records)
+		return texts(got), err
+	}
+	if _, err := first(kept("a", "a1"), kept("b", "b1")); err != nil {
+		t.Fatal(err)
+	}
+	m.FlushAll()
+	if err := m.Set("verdict:d:{b}", "b1"); err != nil { // that was not lost
+		t.Fatal(err)
+	}
+	if _, err := first(kept("a", "a2"), kept("b", "b2"), kept("c", "c2")); !errors.Is(err, redisstore.ErrLost) {
+		t.Fatalf("what is left is taken, with the error %v", err)
+	}
+	if keys := slices.DeleteFunc(m.Keys(), func(key string) bool { return !strings.HasPrefix(key, "verdict:d:") }); !slices.Equal(keys, []string{"verdict:d:{b}"}) {
+		t.Errorf("kept are %v", keys)
+	}
+	got, err := first(kept("a", "a3"), kept("b", "b3"))
+	if diff := cmp.Diff([]string{"a3", "b1"}, got); diff != "" || err != nil {
+		t.Errorf("%v, kept (-want +got):\n%s", err, diff)
+	}
+}
+
 // replyLoser does a pipeline, or none of it, or half, and reports an error.
 type replyLoser struct{ do func(n int) int }
 

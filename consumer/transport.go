@@ -24,6 +24,7 @@ type Transport interface {
 type Batch struct {
 	Records []Record
 	WarmUp  bool // its orders only build state: nothing is decided. A replay's orders before the time that it writes from
+	Taken   bool // it has the first records of partitions that were given to the worker: another may have worked on what lies before
 	Again   bool // its records, and later ones, may have been worked on before, though the store does not know of it any more: it has lost something
 }
 

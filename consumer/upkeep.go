@@ -14,8 +14,9 @@ import (
 // made of others', and parts that say up to which offset they go, are the same as without the loss.
 type Upkeep struct {
 	// Enter is called before each try of a step, and waits while nothing is to be decided; it calls alive at least once a second meanwhile. Its error is that ctx
-	// has ended. Bound is step for the try; its calls fail once the store loses something. Stale says that the store lacks something already.
-	Enter func(ctx, step context.Context, alive func()) (bound context.Context, stale bool, err error)
+	// has ended. Bound is step for the try; its calls fail once the store loses something. Stale says that the store lacks something already. Taken is the batch's
+	// records where its partitions were another's before, whose work the store must have: it is waited for.
+	Enter func(ctx, step context.Context, taken []Record, alive func()) (bound context.Context, stale bool, err error)
 
 	// Mark is called in a step that is not stale, before its last call on the store or the ledger: with what it returns that call notes that the batch is applied.
 	// Marked is called after it, and notes it by itself if there was no such call. Nothing of the batch is published before.
@@ -34,7 +35,11 @@ func (w *Worker) enter(ctx, step context.Context, batch *Batch) (bound context.C
 		w.stale = false
 		return step, nil
 	}
-	bound, w.stale, err = w.cfg.Upkeep.Enter(ctx, step, w.alive)
+	var taken []Record
+	if batch.Taken {
+		taken = batch.Records
+	}
+	bound, w.stale, err = w.cfg.Upkeep.Enter(ctx, step, taken, w.alive)
 	return bound, err
 }
 

@@ -24,7 +24,7 @@ type upkeep struct {
 
 func (u *upkeep) hooks() *consumer.Upkeep {
 	return &consumer.Upkeep{
-		Enter: func(_, step context.Context, alive func()) (context.Context, bool, error) {
+		Enter: func(_, step context.Context, _ []consumer.Record, alive func()) (context.Context, bool, error) {
 			alive()
 			stale := len(u.stale) > 0 && u.stale[0]
 			u.stale = u.stale[min(1, len(u.stale)):]
@@ -119,7 +119,7 @@ func TestAWorkerThatWaitsForItsStoreEnds(t *testing.T) {
 	cfg := w.workerConfig()
 	ctx, stop := context.WithCancel(t.Context())
 	cfg.Looker, cfg.Upkeep = w.store.inner.(preprocess.Looker), &consumer.Upkeep{
-		Enter: func(ctx, step context.Context, _ func()) (context.Context, bool, error) {
+		Enter: func(ctx, step context.Context, _ []consumer.Record, _ func()) (context.Context, bool, error) {
 			stop()
 			<-ctx.Done()
 			return step, false, ctx.Err()

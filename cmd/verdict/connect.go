@@ -42,7 +42,7 @@ func openState(cfg *Config, features *preprocess.FeatureSet, guard *redisstore.G
 	guarded := dialConfig(&cfg.Redis)
 	guarded.Guard = guard
 	client, callers := redisstore.Dial(guarded), redisstore.Dial(dialConfig(&cfg.Redis))
-	ledger := consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout}
+	ledger := consumer.RedisLedgerConfig{Prefix: cfg.Redis.Prefix, Keep: cfg.State.Decisions, Timeout: cfg.Redis.Timeout, Lost: redisstore.Lost}
 	store, kept := redisstore.New(client, storeConfig(cfg, features)), consumer.NewRedisLedger(client, ledger)
 	return &state{
 		store: store, look: store, client: client,

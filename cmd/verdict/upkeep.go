@@ -135,6 +135,6 @@ func (s *service) keepHistory(ctx context.Context, since time.Time, starts kafka
 		return nil, 0, err
 	}
 	defer history.Close()
-	kept, _, err = backfill.KeepDecisions(ctx, backfill.DecisionsConfig{History: history, Reader: reader, Ledger: s.state.ledger, Restore: s.state.again, Since: since})
+	kept, _, err = backfill.KeepDecisions(ctx, backfill.DecisionsConfig{History: history, Reader: reader, Ledger: s.state.ledger, Restore: s.state.again, Since: time.Now().Add(-s.cfg.State.Decisions)})
 	return history.Ends(), kept, err
 }

@@ -84,8 +84,11 @@ func (o *watcher) take(r *kgo.Record) {
 	}
 	o.w.oracle.Decision(out)
 	if d, err := schemas.DecodeDecision(out.Value); err == nil {
-		if id := string(d.OrderID); o.first[id] == nil {
+		switch id := string(d.OrderID); {
+		case o.first[id] == nil:
 			o.first[id] = out.Value
+		case !bytes.Equal(o.first[id], out.Value):
+			o.w.journal.note("two decisions:\n  %s\n  %s", o.first[id], out.Value)
 		}
 	}
 }
@@ -248,6 +251,9 @@ func (w *world) told(inputs []oracle.Input) (counts map[int]int) {
 		switch a.status {
 		case http.StatusOK:
 			w.oracle.Told(a.id, a.body)
+			if public, err := schemas.PublicDecision(w.watch.decision(a.id)); err == nil && !bytes.Equal(public, a.body) {
+				w.t.Logf("a caller was told\n  %s\nand decided was\n  %s", a.body, w.watch.decision(a.id))
+			}
 			if w.watch.decision(a.id) == nil {
 				w.t.Error("a caller was told a decision that is not on the topic")
 			}

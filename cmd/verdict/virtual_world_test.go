@@ -101,7 +101,7 @@ type journal struct {
 	log   []string // of the processes, the last of them
 }
 
-const journalled = 80
+const journalled = 4000
 
 func (j *journal) note(format string, args ...any) {
 	j.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,7 @@ type Transport struct {
 	outbox  *outbox        // nil where tx is not
 	tx      *transactions  // nil: at least once
 	next    map[spot]int64 // what is read next, of partitions that something was read of
+	taken   sync.Map       // :: spot → nil: partitions that were given to this member, and not read of since
 	polled  []*kgo.Record  // of the last Poll, until they are committed
 	sending *sending       // what was published since; nil is nothing
 	batch   consumer.Batch
@@ -110,6 +112,13 @@ func (t *Transport) connect() error {
 	if err != nil {
 		return err
 	}
+	opts = append(opts, kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, given map[string][]int32) {
+		for topic, partitions := range given {
+			for _, p := range partitions {
+				t.taken.Store(spot{topic, p}, nil)
+			}
+		}
+	}))
 	if t.tx != nil {
 		t.tx.moved.Store(false)
 		opts = append(opts, t.tx.options()...)
@@ -215,9 +224,11 @@ func (t *Transport) Poll(ctx context.Context) (*consumer.Batch, error) {
 		pause(ctx, troubleWait)
 	}
 	t.polled = make([]*kgo.Record, 0, fetches.NumRecords()) // the last ones may be on their way still
-	t.batch.Records = t.batch.Records[:0]
+	t.batch.Records, t.batch.Taken = t.batch.Records[:0], false
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if n := len(p.Records); n > 0 {
+			_, taken := t.taken.LoadAndDelete(spot{p.Topic, p.Partition})
+			t.batch.Taken = t.batch.Taken || taken
 			t.next[spot{p.Topic, p.Partition}] = p.Records[n-1].Offset + 1
 		}
 	})

@@ -220,9 +220,14 @@ func (g *Guard) Bind(ctx context.Context, s Session) context.Context {
 	return context.WithValue(ctx, boundKey{}, binding{s.number, g.losses})
 }
 
-// unbound returns a context whose pipelines are sent whatever was lost, also when the one that it is made of ends.
+// unbound returns a context whose pipelines are sent whatever was lost, also when the one that it is made of ends. They carry no marks.
 func unbound(ctx context.Context) context.Context {
-	return context.WithValue(context.WithoutCancel(ctx), boundKey{}, nil)
+	return context.WithValue(context.WithValue(context.WithoutCancel(ctx), boundKey{}, nil), markingKey{}, nil)
+}
+
+// Lost says whether a call failed since something was lost, and gives a context in which what it has written can be taken back.
+func Lost(ctx context.Context, err error) (undo context.Context, lost bool) {
+	return unbound(ctx), errors.Is(err, ErrLost)
 }
 
 // judge looks at what the counters were raised to. In place of a counter that went back comes another, so that each loss is noticed once more by those pipelines alone

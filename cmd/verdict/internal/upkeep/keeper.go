@@ -15,7 +15,7 @@ package upkeep
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -65,10 +65,10 @@ type Keeper struct {
 	leads     bool                          // this process fills the store
 	stop      context.CancelFunc            // ends that
 	broken    bool                          // the store has lost something, and the others do not know yet
+	heard     time.Time                     // when this process last told others of itself; zero is never
 	working   int                           // tries of steps under way
 	reached   kafka.Offsets                 // behind the last records that this process's lanes have done
 	markings  map[*consumer.Record]*marking // :: first record of a batch that is being marked → its marks
-	doubts    map[partition]redisstore.Mark // marks that were written over and may tell of a loss
 	survivors map[partition]redisstore.Mark // marks that stood in the store when something was lost, and were written over by the call that noticed it
 	changed   chan struct{}                 // closed when any of this changes
 }
@@ -99,7 +99,7 @@ func New(cfg Config) *Keeper {
 	}
 	return &Keeper{
 		cfg: cfg, session: cfg.Guard.Session(), lease: make(chan struct{}, 1), wake: make(chan struct{}, 1), reached: make(kafka.Offsets),
-		doubts: make(map[partition]redisstore.Mark), survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
+		survivors: make(map[partition]redisstore.Mark), markings: make(map[*consumer.Record]*marking), changed: make(chan struct{}),
 	}
 }
 
@@ -148,8 +148,8 @@ func (k *Keeper) Whole() bool {
 func (k *Keeper) Upkeep() *consumer.Upkeep {
 	session := k.cfg.Guard.Session()
 	return &consumer.Upkeep{
-		Enter: func(ctx, step context.Context, alive func()) (context.Context, bool, error) {
-			return k.enter(ctx, step, session, alive)
+		Enter: func(ctx, step context.Context, taken []consumer.Record, alive func()) (context.Context, bool, error) {
+			return k.enter(ctx, step, session, taken, alive)
 		},
 		Mark: k.mark, Leave: k.leave,
 	}
@@ -159,10 +159,10 @@ func (k *Keeper) Upkeep() *consumer.Upkeep {
 const aliveEvery = 500 * time.Millisecond
 
 // enter is consumer.Upkeep's.
-func (k *Keeper) enter(ctx, step context.Context, session redisstore.Session, alive func()) (bound context.Context, stale bool, err error) {
+func (k *Keeper) enter(ctx, step context.Context, session redisstore.Session, taken []consumer.Record, alive func()) (bound context.Context, stale bool, err error) {
 	for {
 		admitted, stale, changed := k.admit(step, session)
-		if admitted != nil {
+		if admitted != nil && (stale || k.has(admitted, taken)) {
 			return admitted, stale, nil
 		}
 		select {
@@ -175,11 +175,37 @@ func (k *Keeper) enter(ctx, step context.Context, session redisstore.Session, al
 	}
 }
 
+// has says whether the store has what was done before records by whoever had their partitions. He may be gone and what he did be lost in one moment, so that nobody's
+// counter tells. When it has not, or that cannot be known, the try is over.
+func (k *Keeper) has(ctx context.Context, taken []consumer.Record) bool {
+	if len(taken) == 0 {
+		return true
+	}
+	g, err := k.find(ctx, nil)
+	lost := slices.ContainsFunc(taken, func(r consumer.Record) bool { return g.starts[r.Topic][r.Partition] < g.ends[r.Topic][r.Partition] })
+	if err == nil && !lost {
+		return true
+	}
+	k.mu.Lock()
+	k.working--
+	k.mu.Unlock()
+	if err != nil {
+		k.cfg.Log.Warn("asking what was done before", "error", err)
+		return false
+	}
+	k.cfg.Log.Warn("the store has applied less than was done by whoever had a partition before")
+	k.Lost()
+	return false
+}
+
 // admit lets a try begin, or says what to wait for.
 func (k *Keeper) admit(step context.Context, session redisstore.Session) (bound context.Context, stale bool, changed <-chan struct{}) {
 	bound = k.cfg.Guard.Bind(step, session) // before it is looked at what there is: a loss in between is one of this try
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.alone() {
+		return nil, true, k.changed
+	}
 	stale = k.whole == ""
 	if stale && (k.stage != redisstore.Features || k.broken || slices.Contains(k.void, k.call) || k.cfg.Wait) {
 		return nil, true, k.changed
@@ -187,6 +213,12 @@ func (k *Keeper) admit(step context.Context, session redisstore.Session) (bound 
 	k.working++
 	return bound, stale, nil
 }
+
+// alone says whether others may have gone on without this process, which they have not heard of: what it knows of the store is old then. The caller holds mu.
+func (k *Keeper) alone() bool { return time.Since(k.heard) > present }
+
+// errAlone is of a batch that was worked on while others may have gone on without this process.
+var errAlone = errors.New("others have not heard of this process for too long")
 
 // leave is consumer.Upkeep's.
 func (k *Keeper) leave(records []consumer.Record, done bool) {
@@ -227,61 +259,13 @@ func (k *Keeper) mark(ctx context.Context, records []consumer.Record) (with cont
 		if err := k.carry(with, m); err != nil {
 			return err
 		}
-		return k.follows(ctx, m, records)
-	}
-}
-
-// follows finds out whether all is there that was done before records by whoever had their partitions: he may be gone, and what he did be lost, so that nobody's counter
-// tells. The marks that were written over say so. They lie before the records also where something else than records lies between, which nobody commits.
-func (k *Keeper) follows(ctx context.Context, m *marking, records []consumer.Record) error {
-	if !k.doubtful(m, records) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.alone() { // it stood still, and others may have done the batch meanwhile, and the store have lost that
+			return errAlone
+		}
 		return nil
 	}
-	committed, err := k.cfg.Committed(ctx)
-	if err != nil {
-		return fmt.Errorf("asking what was done before: %w", err)
-	}
-	k.mu.Lock()
-	lost := false
-	for of, mark := range k.doubts {
-		lost = lost || mark.Next < committed[of.topic][of.number]
-	}
-	if lost {
-		maps.Copy(k.survivors, k.doubts)
-	}
-	clear(k.doubts)
-	k.mu.Unlock()
-	if lost {
-		k.Lost()
-		return fmt.Errorf("what was done before: %w", redisstore.ErrLost)
-	}
-	return nil
-}
-
-// doubtful says whether marks were written over that lie before records and are not what this process has done, now or when the batch was tried before.
-func (k *Keeper) doubtful(m *marking, records []consumer.Record) bool {
-	begins := make(map[partition]int64, len(m.marks))
-	for i := range records {
-		of := partition{records[i].Topic, records[i].Partition}
-		if begin, known := begins[of]; !known || records[i].Offset < begin {
-			begins[of] = records[i].Offset
-		}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, mark := range m.Older() {
-		of := partition{mark.Topic, mark.Partition}
-		if mark.Next < begins[of] && mark.Next != k.reached[of.topic][of.number] {
-			k.doubts[of] = mark
-		}
-		delete(begins, of)
-	}
-	for of, begin := range begins { // where no mark stood
-		if begin > 0 {
-			k.doubts[of] = redisstore.Mark{Topic: of.topic, Partition: of.number}
-		}
-	}
-	return len(k.doubts) > 0
 }
 
 // marking is marks on their way into the store.

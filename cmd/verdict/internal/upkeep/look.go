@@ -45,6 +45,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // tell tells the others how far this process is: also that it has stopped, once nothing is under way. What was written over is put back before.
 func (k *Keeper) tell(ctx context.Context) error {
+	began := time.Now()
 	k.mu.Lock()
 	w := redisstore.Worker{Marks: marksAt(k.reached, 0)}
 	stopped := k.working == 0 && (k.stage == redisstore.Gather || k.stage == redisstore.Finish)
@@ -66,7 +67,17 @@ func (k *Keeper) tell(ctx context.Context) error {
 		clear(k.survivors) // nothing was added: nothing is under way
 		k.mu.Unlock()
 	}
-	return k.cfg.Bulletin.Tell(ctx, w)
+	if err := k.cfg.Bulletin.Tell(ctx, w); err != nil {
+		return err
+	}
+	k.set(func() {
+		// What was known is of before: it is found out anew, as by a process that has just begun.
+		if k.alone() && !k.leads {
+			k.whole, k.stage, k.call = "", "", ""
+		}
+		k.heard = began
+	})
+	return nil
 }
 
 // look finds out how it stands with the store, and does what follows.
@@ -166,11 +177,28 @@ func (k *Keeper) join(ctx context.Context, name string) error {
 		return err
 	}
 	if gap.records == 0 {
+		if first && gap.newest > 0 {
+			if err := k.keepLast(ctx, gap.newest); err != nil {
+				return err
+			}
+		}
 		k.declared(name)
 		return nil
 	}
 	k.cfg.Log.Warn("the store has applied less than was done", "records", gap.records)
 	return k.cfg.Bulletin.Revoke(ctx)
+}
+
+// skew is margin where a process starts, which is not to be held up by a minute of decisions.
+const skew = 10 * time.Second
+
+// keepLast keeps the last decisions of the topic again: those of a process that ended before it had committed their orders, in the moment in which the store went back
+// behind them. Nothing else tells of that: the marks went back to where the group stands.
+func (k *Keeper) keepLast(ctx context.Context, newest int64) error {
+	if _, _, err := k.cfg.Keep(ctx, time.UnixMilli(newest).Add(-skew), nil); err != nil {
+		return fmt.Errorf("keeping the last decisions: %w", err)
+	}
+	return nil
 }
 
 // watchEvictions looks, while the store counts as whole, whether a server has dropped something of it.

@@ -167,6 +167,7 @@ type gap struct {
 	starts, ends kafka.Offsets // up to where the store has everything, where that is known; and up to where it should
 	records      int64
 	since        int64 // when the oldest of the marks was written behind which something is missing, milliseconds since 1970; 0 is never
+	newest       int64 // when the newest of all marks was
 }
 
 // find finds the gap between the marks and what the groups have committed, and what workers have done that may not be committed yet.
@@ -193,6 +194,7 @@ func (k *Keeper) find(ctx context.Context, reached []redisstore.Mark) (gap, erro
 		if m.Next > 0 {
 			raise(g.starts, end.Topic, end.Partition, m.Next)
 		}
+		g.newest = max(g.newest, m.Millis)
 		if lacks := end.Next - m.Next; lacks > 0 {
 			g.records += lacks
 			g.since = min(g.since, m.Millis)
