@@ -458,6 +458,39 @@ func TestATransactionIsGivenUpWhenTheProcessEnds(t *testing.T) {
 	})
 }
 
+// TestTheFirstBatchOfPartitionsThatWereGivenIsTaken, and no other.
+func TestTheFirstBatchOfPartitionsThatWereGivenIsTaken(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, _ bool, set func(*kafka.TransportConfig)) {
+		virtually(t, "given", func(t *testing.T, ctx context.Context, f *faulty) {
+			for range 2 { // the second time it is given to another
+				tr := f.transport(t, set)
+				for i := range 3 {
+					f.send(t, ctx, 0, "a")
+					batch := &consumer.Batch{}
+					for len(batch.Records) == 0 {
+						var err error
+						if batch, err = tr.Poll(ctx); err != nil {
+							t.Fatal(err)
+						}
+						if err := tr.Publish(ctx, nil); err != nil && len(batch.Records) == 0 {
+							continue // of transactions, the first alone
+						}
+					}
+					if batch.Taken != (i == 0) {
+						t.Errorf("batch %d is taken: %v", i, batch.Taken)
+					}
+					if err := tr.Commit(ctx, batch); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := tr.Close(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
 // deafDialer makes connections that end when the answer to a request is to be read.
 type deafDialer struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -262,6 +262,46 @@ func TestWhatADeadProcessDidAndTheStoreLostIsMissed(t *testing.T) {
 	}
 }
 
+// TestAProcessThatBeginsOrWasNotHeardOfKeepsTheLastDecisions before it lets a step begin: nothing else tells that the store lost those of orders that are not committed.
+func TestAProcessThatBeginsOrWasNotHeardOfKeepsTheLastDecisions(t *testing.T) {
+	m, of := miniredis.RunT(t), &topics{committed: kafka.Offsets{}}
+	one := newProcess(t, m, of, "one")
+	if stale, err := one.step(t, of, 10); stale || err != nil {
+		t.Fatal(stale, err)
+	}
+	kept := func() int {
+		of.mu.Lock()
+		defer of.mu.Unlock()
+		return len(of.kept)
+	}
+	if n := kept(); n != 0 {
+		t.Fatalf("decisions were kept again %d times before there were any", n)
+	}
+	other := newProcess(t, m, of, "other")
+	until(t, other.Whole)
+	if n := kept(); n != 1 || time.Since(of.kept[0]) > time.Minute {
+		t.Fatalf("a process that begins has kept decisions since %v", of.kept)
+	}
+	m.SetError("LOADING Redis is loading the dataset in memory")
+	begins := func(p *process, within time.Duration) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		_, stale, err := p.hooks.Enter(ctx, ctx, nil, func() {})
+		if err == nil {
+			p.hooks.Leave([]consumer.Record{{}}, false)
+		}
+		return err == nil && !stale
+	}
+	until(t, func() bool { return !begins(one, 10*time.Millisecond) && !begins(other, 10*time.Millisecond) })
+	m.SetError("")
+	if !begins(one, 30*time.Second) || !begins(other, 30*time.Second) {
+		t.Error("no step begins")
+	}
+	if n := kept(); n != 3 {
+		t.Errorf("decisions were kept again %d times, not by each of the two once more", n)
+	}
+}
+
 func millis(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
 
 // TestAnotherProcessGoesOnWithARepair whose leader has died.
