@@ -78,10 +78,13 @@ func (m *Merged) Full() bool { return len(m.points) >= maxExact }
 
 // CopyTo makes to a copy that shares nothing which is ever changed. It uses the memory that to has, of which nothing is seen any more.
 func (m *Merged) CopyTo(to *Merged) {
-	old := *to
+	points, cells, sightings, applied := to.points[:0], to.Cells[:0], to.Sightings[:0], to.Applied[:0]
+	points = append(slices.Grow(points, maxExact), m.points...)
+	cells = append(cells, m.Cells...)
+	sightings = append(sightings, m.Sightings...)
+	applied = append(applied, m.Applied...)
 	*to = *m
-	to.points = append(slices.Grow(old.points[:0], maxExact), m.points...)
-	to.Cells, to.Sightings, to.Applied = append(old.Cells[:0], m.Cells...), append(old.Sightings[:0], m.Sightings...), append(old.Applied[:0], m.Applied...)
+	to.points, to.Cells, to.Sightings, to.Applied = points, cells, sightings, applied
 }
 
 // Add adds a point, unless its source has already brought it: offsets of a source rise. Whatever is older than the newest by more than keep may go.
