@@ -98,6 +98,7 @@ func (c *campaign) failOver(t *testing.T, patient bool) {
 		replica.Restart()
 	}
 	c.redis, c.site.redis = primary, primary.Addr()
+	rest(ctx, 2*time.Second) // until the last one is noticed
 	c.whole(t, ctx)
 	repairs := 0.0
 	for _, p := range c.scorers.all() {

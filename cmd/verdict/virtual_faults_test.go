@@ -55,8 +55,8 @@ func table() []fault {
 		{"F20 Redis hears and does not answer", 2, func(w *world, ctx context.Context) { w.ruled(ctx, &virtual.Rule{On: toRedis, Deaf: true}, false) }, false},
 		{"F21 replies of Redis are lost", 4, (*world).loseReplies, false},
 		{"F22 a reply of Redis that nobody asked for", 2, (*world).misplaceReplies, false},
-		{"F23 Redis is emptied", 1, (*world).emptyRedis, true},
-		{"F24 Redis loses the last of what was written", 2, (*world).failOver, true},
+		{"F23 Redis is emptied", 1, (*world).emptyRedis, false},
+		{"F24 Redis loses the last of what was written", 2, (*world).failOver, false},
 		{"F25 F26 Redis says no", 5, (*world).redisSays, false},
 		{"F34 a process's clock steps", 2, (*world).stepClock, false},
 	}, func(f fault) bool {

@@ -246,7 +246,7 @@ func (w *world) told(inputs []oracle.Input) (counts map[int]int) {
 	for _, a := range w.callers.answers {
 		counts[a.status]++
 		if a.status != 0 && a.took > a.wait+time.Second {
-			w.t.Errorf("a caller who waits for %s was told %d after %s", a.wait, a.status, a.took)
+			w.errorf("a caller who waits for %s was told %d after %s", a.wait, a.status, a.took)
 		}
 		switch a.status {
 		case http.StatusOK:
@@ -255,19 +255,19 @@ func (w *world) told(inputs []oracle.Input) (counts map[int]int) {
 				w.t.Logf("a caller was told\n  %s\nand decided was\n  %s", a.body, w.watch.decision(a.id))
 			}
 			if w.watch.decision(a.id) == nil {
-				w.t.Error("a caller was told a decision that is not on the topic")
+				w.errorf("a caller was told a decision that is not on the topic")
 			}
 		case http.StatusAccepted:
 			if !log[a.id] {
-				w.t.Error("a caller was told 202 of an order that is not in the log")
+				w.errorf("a caller was told 202 of an order that is not in the log")
 			}
 		case http.StatusServiceUnavailable:
 			if c := code(a.body); c != "kafka_away" && c != "overloaded" {
-				w.t.Errorf("a caller was told 503 %s", a.body)
+				w.errorf("a caller was told 503 %s", a.body)
 			}
 		case 0: // no process, or one that ended meanwhile
 		default:
-			w.t.Errorf("a caller was told %d %s", a.status, a.body)
+			w.errorf("a caller was told %d %s", a.status, a.body)
 		}
 	}
 	return counts

@@ -65,7 +65,7 @@ func (p *progress) look(ctx context.Context, w *world, admin *kadm.Client) {
 		}
 		w.journal.note("%s/%d: %d of %d are decided and nothing since %s; %s", at.Topic, at.Partition, done[at], end.Offset, stands.Round(time.Second), describe(ctx, admin, group))
 		w.journal.keep()
-		w.t.Errorf("%s/%d stands still, and no fault is at work", at.Topic, at.Partition)
+		w.errorf("%s/%d stands still, and no fault is at work", at.Topic, at.Partition)
 		stacks(w)
 	})
 	switch {

@@ -60,6 +60,9 @@ func live(t *testing.T, seed uint64, span time.Duration) {
 			t.Logf("replay with: VERDICT_SEED=%d make virtual\n%s", seed, &w.journal)
 		}
 		t.Logf("seed=%d %s", seed, line)
+		if w.shrank.Load() && !t.Failed() {
+			t.Logf("this run says nothing: the stand-in broker lost the end of a log\n%s", &w.journal)
+		}
 	})
 	t.Logf("seed=%d real=%s", seed, time.Since(began).Round(time.Millisecond))
 }
@@ -153,9 +156,11 @@ func (w *world) settle(feed *stranger) []oracle.Input {
 		err = w.quiet(ctx, inputs)
 	}
 	if err != nil {
-		w.t.Error(err)
+		w.errorf("%v", err)
 	}
-	w.found(ctx)
+	if !w.shrank.Load() {
+		w.found(ctx)
+	}
 	return inputs
 }
 
@@ -164,13 +169,13 @@ func (w *world) judge() *oracle.Report {
 	w.unwatch()
 	time.Sleep(time.Minute) // clients' last goroutines
 	if err := w.compare(context.Background()); err != nil {
-		w.t.Error(err)
+		w.errorf("%v", err)
 	}
 	report := w.oracle.Report()
 	if !report.Green() {
-		w.t.Error(&report)
+		w.errorf("%v", &report)
 		for _, f := range report.Offenders {
-			w.t.Error(f)
+			w.errorf("%v", f)
 		}
 	}
 	return &report

@@ -42,6 +42,7 @@ type world struct {
 	slow       atomic.Int64 // nanoseconds that each way takes longer
 	restarting sync.Mutex   // the brokers
 	failing    sync.Mutex   // Redis, over to another server
+	shrank     atomic.Bool  // the stand-in broker lost the end of a log: what comes of that is not verdict's
 
 	mu      sync.Mutex
 	brokers *kfake.Cluster // guarded by mu
@@ -101,7 +102,7 @@ type journal struct {
 	log   []string // of the processes, the last of them
 }
 
-const journalled = 4000
+const journalled = 400
 
 func (j *journal) note(format string, args ...any) {
 	j.mu.Lock()

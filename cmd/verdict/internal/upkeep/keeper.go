@@ -107,6 +107,7 @@ func New(cfg Config) *Keeper {
 func (k *Keeper) Lost() {
 	k.mu.Lock()
 	k.broken, k.whole, k.void = true, "", slices.Clone(k.calls)
+	k.cfg.Metrics.Whole.Set(0)
 	k.change()
 	k.mu.Unlock()
 	k.wakeUp()
