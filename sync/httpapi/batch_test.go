@@ -256,7 +256,7 @@ func TestABatchEndsWhenKafkaIsAway(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		wantNobodyWaiting(t, w.desk)
-		time.Sleep(time.Minute) // virtual: writes end at the moment at which they are given up, or right after it
+		time.Sleep(10 * time.Second) // virtual: writes end at the moment at which they are given up, or right after it
 	})
 }
 
@@ -279,7 +279,7 @@ func TestABatchWhoseCallerGoesLeavesNothingBehind(t *testing.T) {
 		if got := w.metric(t, "verdict_http_waits_total", "outcome=gone"); got != 500 {
 			t.Errorf("%v have gone", got)
 		}
-		time.Sleep(time.Minute) // virtual: writes of those who have gone end by themselves
+		time.Sleep(10 * time.Second) // virtual: writes of those who have gone end by themselves
 	})
 }
 
